@@ -1,0 +1,255 @@
+"""All nouns of osteon on one page: frozen, checked at birth, and in need of numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Progress = Callable[[int, int], None]
+"""`progress(done, total)`: how a long function reports; the command line turns it into a bar."""
+
+
+def silent(done: int, total: int) -> None:
+    """The `Progress` of callers who do not watch."""
+
+
+VIEWS = ("AP", "PA", "LAT", "OBL")
+"""View positions that osteon tells apart; DICOM (0018,5101) and view codes are mapped onto them. "" is unknown."""
+
+LATERALITIES = ("L", "R", "B")
+"""Sides, as in DICOM (0020,0062); "" is unknown or unpaired."""
+
+REFUSAL_CODES: dict[str, str] = {
+    "not_an_image": "neither DICOM, nor PNG, nor JPEG",
+    "not_dicom": "a DICOM file whose header cannot be parsed",
+    "no_transfer_syntax": "a DICOM file that does not say how its pixels are encoded",
+    "no_pixels": "a DICOM object without pixel data (report, plan, waveform)",
+    "not_a_radiograph": "a DICOM image of another modality than CR, DX, RF or RG",
+    "multi_frame": "a DICOM image of several frames",
+    "not_grey": "a colour image",
+    "bad_attributes": "pixel attributes that contradict each other or the data",
+    "undecodable": "pixel data that no decoder reads whole",
+    "blank": "an image of one grey value",
+    "too_small": "an image of fewer than 32 pixels a side",
+    "duplicate_file": "the same bytes as a file already taken",
+    "no_label": "no row of the label table names this image or its study",
+    "bad_label": "a label that is neither yes nor no",
+    "step_refused": "a step of the recipe could not use this image",
+    "crashed": "the worker that held this image ended without an answer",
+}
+"""Every reason for which a file is left out: code → meaning. Documented in `docs/reference/refusals.md`."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image, besides the pixels; "" or None where it says nothing.
+
+    Sources are DICOM attributes (PS3.3): PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID,
+    AccessionNumber, Modality, BodyPartExamined, ViewPosition or ViewCodeSequence, ImageLaterality or Laterality,
+    PatientSex, PatientAge, Manufacturer and ManufacturerModelName. PNG and JPEG files leave nearly all of it empty.
+    """
+
+    patient: str = ""
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+    accession: str = ""
+    modality: str = ""
+    body_part: str = ""  # the tag as it stands: free text
+    view: str = ""  # one of VIEWS
+    laterality: str = ""  # one of LATERALITIES
+    sex: str = ""  # "F", "M" or "O"
+    age_years: float | None = None
+    device: str = ""  # manufacturer and model
+    photometric: str = ""  # PhotometricInterpretation as stored
+    transfer_syntax: str = ""  # UID; "" for PNG and JPEG
+    bits: int = 8  # bits stored per pixel in the file
+    spacing_mm: tuple[float, float] | None = None  # (between rows, between columns)
+    spacing_source: str = ""  # the attribute that spacing_mm was read from
+    notes: tuple[str, ...] = ()  # what the reader had to decide, one sentence each
+
+    def __post_init__(self) -> None:
+        _one_of("view", self.view, ("", *VIEWS))
+        _one_of("laterality", self.laterality, ("", *LATERALITIES))
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where a recipe has placed an image so far: one affine and one grey table, applied once by `dataset.frame.render`.
+
+    Attributes:
+        matrix: (2, 3) float64. Takes an output pixel centre (x, y, 1) to source coordinates (x, y), in pixels.
+        size: (height, width) of the output.
+        grey: (white + 1,) uint8. Output grey value of each source value; 0 is black.
+    """
+
+    matrix: NDArray[np.float64]
+    size: tuple[int, int]
+    grey: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.matrix.shape != (2, 3):
+            raise ValueError(f"a frame's matrix is (2, 3), not {self.matrix.shape}")
+        if min(self.size) < 1:
+            raise ValueError(f"a frame's size is positive, not {self.size}")
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One radiograph: presentation values at full size, what its file said, and where a recipe has placed it.
+
+    Attributes:
+        pixels: (height, width) uint8 or uint16, presentation values: 0 is shown black, `white` is shown white.
+        white: the value shown white, 2**bits - 1.
+        header: what the file said.
+        frame: where the steps so far have placed it; None before the first step.
+        proxy: (h, w) uint8, the whole source at ≤ 512 px, on which steps look; None until the first step needs it.
+        notes: one sentence per step that changed something.
+    """
+
+    pixels: Pixels
+    white: int
+    header: Header = field(default_factory=Header)
+    frame: Frame | None = None
+    proxy: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2:
+            raise ValueError(f"a radiograph has two dimensions, not {self.pixels.ndim}")
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"a radiograph is uint8 or uint16, not {self.pixels.dtype}")
+
+
+class Step(Protocol):
+    """One stage of a recipe: a small frozen dataclass that takes a radiograph and returns one, several or none.
+
+    A step looks at the proxy and returns radiographs with a new `frame`; it never touches the full-size pixels.
+    """
+
+    def __call__(self, radiograph: Radiograph, /) -> Sequence[Radiograph]: ...
+
+
+Recipe = tuple[Step, ...]
+"""A recipe is the tuple of its steps: a value to print, compare and store."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file that is left out, why, and what would mend it."""
+
+    path: str
+    code: str
+    reason: str
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("code", self.code, tuple(REFUSAL_CODES))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled image, as a row of the manifest (columns in `osteon.tables`)."""
+
+    image: str  # first 32 hexadecimal digits of the SHA-256 of the file's bytes
+    path: str  # relative to the folder that was ingested, with forward slashes
+    target: int | None  # 1 = finding present, 0 = absent, None = unlabelled
+    rows: int
+    columns: int
+    header: Header
+    extra: tuple[tuple[str, str], ...] = ()  # further columns of the label table
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fold of a cross-validation, as row numbers of the manifest.
+
+    Attributes:
+        index: 0-based.
+        train: (n,) row numbers.
+        validation: (m,) row numbers; no patient of `train` is among them.
+    """
+
+    index: int
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its 95 % interval. `value` is NaN, with `note` saying why, where it is not defined."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0  # cases behind it
+    note: str = ""
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return f"not available ({self.note})" if self.note else "not available"
+        interval = "" if np.isnan(self.low) else f" ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f}{interval}"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling: probability = 1 / (1 + exp(-(slope · score + intercept))). Slope > 0 keeps the order of scores."""
+
+    slope: float
+    intercept: float
+    n: int  # cases it was fitted on
+    prevalence: float  # share of positives among them
+    note: str = ""
+
+    def __call__(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(over="ignore"):  # exp overflows to inf for a hopeless score; 1 / inf is the right 0
+            return 1.0 / (1.0 + np.exp(-(self.slope * np.asarray(score, float) + self.intercept)))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something seen in one image: what, how probable, and where (x, y, width, height in source pixels) if known."""
+
+    label: str
+    probability: float
+    box: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"a probability lies in 0..1, not {self.probability}")
+
+
+@dataclass(frozen=True)
+class ImageReading:
+    """What a bundle says of one image."""
+
+    path: str
+    image: str
+    findings: tuple[Finding, ...]
+    overlay: str = ""  # file name of the explanation map, "" if none was asked for
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a bundle says of one study: the images, the study's finding, the decision, and on what authority."""
+
+    study: str
+    images: tuple[ImageReading, ...]
+    refusals: tuple[Refusal, ...]
+    finding: Finding | None  # None if no image could be read
+    decision: str
+    threshold: float
+    bundle: str  # digest of the bundle
+    note: str  # how far the probability may be trusted
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is one of {', '.join(repr(a) for a in allowed)}, not {value!r}")

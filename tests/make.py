@@ -1,0 +1,101 @@
+"""Factories in the words of the trade: each makes one valid thing, and takes only what the test is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from osteon import tables
+from osteon.types import Header, Radiograph
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Development data outside the repository; tests that need it carry `@pytest.mark.shared`."""
+
+
+def a_radiograph(
+    height: int = 200, width: int = 120, *, bits: int = 8, inverted: bool = False, seed: int = 0, **header: Any
+) -> Radiograph:
+    """A bright shaft on a dark, faintly noisy ground; `header` fields as in `osteon.types.Header`."""
+    rng = np.random.default_rng(seed)
+    white = 2**bits - 1
+    image = rng.normal(0.06, 0.01, (height, width))
+    image[:, width // 3 : width // 2] += 0.7
+    values = np.clip(image, 0, 1) * white
+    values = white - values if inverted else values
+    return Radiograph(
+        pixels=values.astype(np.uint8 if bits <= 8 else np.uint16), white=white, header=Header(bits=bits, **header)
+    )
+
+
+def some_cases(
+    patients: int = 20, *, images_each: int = 2, fractured: float = 0.4, seed: int = 0, **columns: Any
+) -> pd.DataFrame:
+    """A manifest: every image of a fractured patient is fractured; `columns` are added as they are."""
+    rng = np.random.default_rng(seed)
+    sick = rng.permutation(patients) < round(fractured * patients)
+    rows = []
+    for p in range(patients):
+        for i in range(images_each):
+            rows.append(
+                {
+                    "image": f"{p:04d}{i:028d}",
+                    "path": f"p{p:03d}/{i}.dcm",
+                    "patient": f"p{p:03d}",
+                    "study": f"s{p:03d}",
+                    "series": "1",
+                    "instance": f"{p}.{i}",
+                    "target": int(sick[p]),
+                    "view": ("AP", "LAT")[i % 2],
+                    "laterality": "LR"[p % 2],
+                    "body_part": "WRIST",
+                    "modality": "DX",
+                    "sex": "FM"[p % 2],
+                    "age_years": float(rng.integers(5, 90)),
+                    "device": "Phantom",
+                    "photometric": "MONOCHROME2",
+                    "transfer_syntax": "1.2.840.10008.1.2.1",
+                    "bits": 12,
+                    "rows": 512,
+                    "columns": 384,
+                    "spacing_mm": 0.15,
+                    "spacing_source": "ImagerPixelSpacing",
+                }
+            )
+    return tables.check(pd.DataFrame(rows).assign(**columns), tables.MANIFEST, "some_cases")
+
+
+def some_predictions(
+    patients: int = 60,
+    *,
+    images_each: int = 2,
+    strength: float = 1.5,
+    folds: int = 3,
+    seed: int = 0,
+    model: str = "model",
+) -> pd.DataFrame:
+    """Out-of-fold predictions of one model whose scores are normal, `strength` standard deviations apart by class."""
+    cases = some_cases(patients, images_each=images_each, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    target = cases["target"].to_numpy(int)
+    number = cases["patient"].str[1:].astype(int).to_numpy()
+    # Half of the noise belongs to the patient, so that clustering matters.
+    score = (
+        strength * target + np.repeat(rng.normal(size=patients), images_each) * 0.7 + rng.normal(size=len(cases)) * 0.7
+    )
+    frame = pd.DataFrame(
+        {
+            "model": model,
+            "image": cases["image"],
+            "study": cases["study"],
+            "group": cases["patient"],
+            "part": "validation",
+            "fold": number % folds,
+            "target": target,
+            "score": score,
+            "probability": 1 / (1 + np.exp(-(score - strength / 2) * max(strength, 0.1))),
+        }
+    )
+    return tables.check(frame, tables.PREDICTIONS, "some_predictions")
