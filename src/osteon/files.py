@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +23,13 @@ def replacing(path: Path) -> Iterator[Path]:
         CannotWrite: if the disk is full or the folder cannot be written; `path` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
+    with _explaining(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if _is_about_writing(error, temporary):
-            raise _cannot_write(path, error) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,24 +39,29 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Raises:
         CannotWrite: as for `replacing`; the earlier folder is then untouched.
     """
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
-        temporary.chmod(0o755)  # mkdtemp makes it private; results are as readable as any other file
-        yield temporary
-        previous = temporary.with_name(f"{temporary.name}-previous")
-        if folder.exists():
-            folder.replace(previous)
-        temporary.replace(folder)
-        shutil.rmtree(previous, ignore_errors=True)
-    except OSError as error:
-        if _is_about_writing(error, temporary or folder.parent):
-            raise _cannot_write(folder, error) from error
-        raise
-    finally:
-        if temporary is not None:
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    with _explaining(folder, temporary):
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process of the same number
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            previous = temporary.with_name(f"{temporary.name}-previous")
+            if folder.exists():
+                folder.replace(previous)
+            temporary.replace(folder)
+            shutil.rmtree(previous, ignore_errors=True)
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _explaining(path: Path, temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if _is_about_writing(error, temporary):
+            raise _cannot_write(path, error) from error
+        raise
 
 
 def _is_about_writing(error: OSError, temporary: Path) -> bool:

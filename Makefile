@@ -1,0 +1,54 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and pip; they set up .venv on their first run.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PIP_ARGS ?=
+OUT ?= demo
+BIN := .venv/bin
+
+.PHONY: help demo test check lint types contracts unit docs system bench full clean
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/ready  ## phantom cohort → report, bundle, overlays, one study read (minutes)
+	$(BIN)/osteon demo --out $(OUT)
+
+test: .venv/ready check  ## set up, then everything that CI checks
+
+check: lint types contracts unit docs  ## all checks, in an environment that is already there
+
+lint:
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports --no-logo
+
+unit:
+	$(BIN)/python -m pytest -q
+
+docs:
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+
+system:  ## system packages that some tests need (Debian, as root)
+	apt-get update -qq
+	apt-get install -qq -y --no-install-recommends dcmtk dicom3tools chromium > /dev/null
+
+bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (tens of minutes)
+	for script in benchmarks/[a-z]*.py; do \
+		case $$script in */common.py) continue;; esac; \
+		$(BIN)/python $$script --json docs/results/benchmarks/$$(basename $$script .py).json || exit 1; \
+	done
+
+full: .venv/ready  ## the experiments on real radiographs in ../shared/data (an hour)
+	$(BIN)/python docs/results/fracatlas.py ../shared/data/fracatlas
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:  ## remove the environment and what was built
+	rm -rf .venv site demo build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,49 @@
+"""Small tests for big promises: import weight, module size, no pickle, no network at import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "osteon"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def names_used(module: Path) -> set[str]:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names.add(f"{node.func.id}()")
+    return names
+
+
+def test_importing_osteon_is_light() -> None:
+    code = "import sys, osteon; print([m for m in ('torch', 'cv2', 'pandas', 'pydicom') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_help_of_the_command_line_loads_no_network_library() -> None:
+    code = "import sys, osteon.cli; print([m for m in ('torch', 'cv2', 'timm') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(SOURCE)))
+def test_a_module_is_short_and_plain(module: Path) -> None:
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 400
+    assert not names_used(module) & {"pickle", "joblib", "dill", "eval()", "exec()"}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [m.name for m in MODULES if not ast.get_docstring(ast.parse(m.read_text(encoding="utf-8")))]
+    assert silent == []
