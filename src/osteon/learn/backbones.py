@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,19 @@ class TrunkSpec:
     def __post_init__(self) -> None:
         if self.d < 1 or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"a trunk has d ≥ 1, three means and three positive deviations, not {self}")
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TrunkSpec:
+        """The spec from what `dataclasses.asdict` made of one.
+
+        Raises:
+            KeyError, TypeError, ValueError: if `content` is no such thing.
+        """
+        texts = {key: content[key] for key in ("name", "weights", "digest")}
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError("name, weights and digest are text")
+        mean, std = (tuple(map(float, content[key])) for key in ("mean", "std"))
+        return cls(**texts, d=int(content["d"]), mean=mean, std=std)  # type: ignore[arg-type]  # lengths: __post_init__
 
     def __str__(self) -> str:
         return f"{self.name} ({self.weights})"

@@ -49,5 +49,6 @@ def _compiled_part_loads() -> bool:
 _library = declare_missing()
 
 import timm  # noqa: E402 - only after the declaration above
+from timm.layers.norm_act import BatchNormAct2d  # noqa: E402
 
-__all__ = ["declare_missing", "timm"]
+__all__ = ["BatchNormAct2d", "declare_missing", "timm"]

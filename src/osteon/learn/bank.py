@@ -1,0 +1,201 @@
+"""The folder of a feature bank: rows are only ever added, and each is named once it is on the disk.
+
+`bank.json` says which trunk, `features.npy` (rows, 2, 2d) float32 is memory-mapped, and line i of `index.tsv` says
+which image row i is of, and the SHA-256 of the file that it was computed from. A line is written once its row is on
+the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osteon import files
+from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound
+from osteon.learn.backbones import TrunkSpec
+from osteon.learn.heads import FLIPS
+
+FORMAT = 1
+BANK, INDEX, FEATURES = "bank.json", "index.tsv", "features.npy"
+
+_HEADER_BYTES = 128  # of a .npy file, with room for any number of rows
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBank:
+    """A feature bank, open for reading.
+
+    Attributes:
+        folder: where it is.
+        trunk: what its features were computed with.
+        rows: image → row; the latest, if an image was prepared anew.
+        content: image → SHA-256 of the prepared file.
+        computed, reused: of the call of `extract` that returned this bank, how many images were computed and how many
+            were there already.
+    """
+
+    folder: Path
+    trunk: TrunkSpec
+    rows: Mapping[str, int]
+    content: Mapping[str, str]
+    computed: int = 0
+    reused: int = 0
+
+    @classmethod
+    def open(cls, folder: Path) -> FeatureBank:
+        """The bank in a folder.
+
+        Raises:
+            NotFound: if there is none.
+            BadTable: if its files contradict each other.
+        """
+        remedy = "compute it with `osteon features`"
+        described = files.read_json(files.must_exist(folder / BANK, remedy=remedy))
+        try:
+            if described["format"] != FORMAT:
+                raise ValueError(f"format {described['format']}")
+            trunk = TrunkSpec.from_json(described["trunk"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadTable(
+                f"{folder / BANK} describes no bank that this osteon knows ({error})", remedy=remedy
+            ) from error
+        lines = _lines(files.must_exist(folder / INDEX, remedy=remedy))
+        bank = cls(folder, trunk, {name: i for i, (name, _) in enumerate(lines)}, dict(lines))
+        if lines and len(bank._memory()) < len(lines):
+            raise BadTable(f"{folder / FEATURES} holds fewer rows than its index", remedy=f"delete it and {remedy}")
+        return bank
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, image: object) -> bool:
+        return image in self.rows
+
+    def array(self, images: Sequence[str]) -> NDArray[np.float32]:
+        """Features (n, 2, 2d) of n images, in their order; the second axis is (as it is, mirrored).
+
+        Raises:
+            NotFound: if the bank lacks some of them.
+        """
+        missing = [image for image in images if image not in self.rows]
+        if missing:
+            raise NotFound(
+                f"the feature bank {self.folder} lacks {len(missing)} of {len(images)} images, e.g. {missing[0]}",
+                remedy="run `osteon features` on the folder that holds them",
+            )
+        if not len(images):
+            return np.empty((0, FLIPS, 2 * self.trunk.d), np.float32)
+        return np.asarray(self._memory()[[self.rows[image] for image in images]])
+
+    def _memory(self) -> NDArray[np.float32]:
+        path = files.must_exist(self.folder / FEATURES)
+        try:
+            memory = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise BadTable(f"{path} is damaged ({error})", remedy="delete the bank and compute it again") from error
+        if memory.dtype != np.float32 or memory.shape[1:] != (FLIPS, 2 * self.trunk.d):
+            raise BadTable(
+                f"{path} holds no features of {self.trunk.name}", remedy="delete the bank and compute it again"
+            )
+        return memory  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What is to be added: the image, the SHA-256 of its prepared file, and its features (2, 2d)."""
+
+    image: str
+    content: str
+    values: NDArray[np.float32]
+
+
+def begin(folder: Path, spec: TrunkSpec) -> FeatureBank:
+    """The bank in the folder, empty if there was none, ready to be added to."""
+    if not (folder / BANK).exists():
+        with _explaining(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / FEATURES).open("wb") as stream:
+                _write_header(stream, 0, spec.d)
+            (folder / INDEX).write_bytes(b"")
+        files.write_json(folder / BANK, {"format": FORMAT, "trunk": asdict(spec)})
+    bank = FeatureBank.open(folder)
+    if bank.trunk != spec:
+        raise Mismatch(
+            f"the bank {folder} holds features of {bank.trunk} ({bank.trunk.digest[:8]}), "
+            f"not of {spec} ({spec.digest[:8]})",
+            remedy="choose another folder for the features",
+        )
+    return bank
+
+
+@contextmanager
+def appending(folder: Path) -> Iterator[Callable[[list[Row]], None]]:
+    """A function that adds rows to the bank: values first, then their number, then the lines that name them."""
+    lines = _lines(folder / INDEX)
+    count = len(lines)
+    with _explaining(folder), (folder / FEATURES).open("r+b") as values, (folder / INDEX).open("r+b") as index:
+        # What follows the last whole line is from a run that was killed while it wrote.
+        index.truncate(sum(len(_line(image, content)) for image, content in lines))
+        index.seek(0, os.SEEK_END)
+
+        def append(rows: list[Row]) -> None:
+            nonlocal count
+            if not rows:
+                return
+            block = np.stack([row.values for row in rows])
+            values.seek(_HEADER_BYTES + count * block[0].nbytes)
+            values.write(block.tobytes())
+            count += len(rows)
+            _write_header(values, count, block.shape[2] // 2)
+            _to_disk(values)
+            index.writelines(_line(row.image, row.content) for row in rows)
+            _to_disk(index)
+
+        yield append
+
+
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"could not write the feature bank {folder} ({error.strerror or error})",
+            remedy="free some space or choose another --out; the rows that it held are as they were",
+        ) from error
+
+
+def _write_header(stream: BinaryIO, rows: int, d: int) -> None:
+    """The header of a .npy file of (rows, 2, 2d) float32; numpy pads it so that more rows need no more room."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, FLIPS, 2 * d)}
+    stream.seek(0)
+    np.lib.format.write_array_header_1_0(stream, header)
+    if stream.tell() != _HEADER_BYTES:
+        raise RuntimeError(f"numpy wrote a header of {stream.tell()} bytes, not {_HEADER_BYTES}")
+
+
+def _to_disk(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _line(image: str, content: str) -> bytes:
+    if "\t" in image or "\n" in image:
+        raise BadTable(f"the image id {image!r} holds a tab or a line break", remedy="use another id")
+    return f"{image}\t{content}\n".encode()
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """(image, SHA-256) of each row; a last line without its end is not counted."""
+    whole = path.read_bytes().decode(errors="replace").split("\n")[:-1]
+    split = [line.split("\t") for line in whole]
+    if any(len(parts) != 2 for parts in split):
+        raise BadTable(f"{path} is damaged", remedy="delete the bank and compute it again")
+    return [(image, content) for image, content in split]

@@ -1,0 +1,147 @@
+"""Features of a frozen trunk, for every image and its mirror image, computed once and kept in a bank."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from osteon import files
+from osteon.errors import Mismatch, TooFewCases, UnreadableImage
+from osteon.learn import weights
+from osteon.learn.backbones import Trunk
+from osteon.learn.bank import FeatureBank, Row, appending, begin
+from osteon.learn.fuse import fused
+from osteon.learn.heads import mirrored, pooled
+from osteon.types import Progress, silent
+
+__all__ = ["FeatureBank", "extract", "features_of"]
+
+ROWS_A_WRITE = 64
+"""Rows that are put on the disk together; as many are lost at most when a run is killed."""
+
+
+def extract(
+    trunk: Trunk,
+    images: Mapping[str, Path],
+    folder: Path,
+    *,
+    batch: int = 1,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> FeatureBank:
+    """Compute the features of all images that the bank does not hold yet, and open it.
+
+    Each worker thread decodes an image and runs the network on one core, so decoding and computing overlap, and with
+    `batch=1` a row depends on its image and trunk alone: the same bytes, however many threads there are.
+
+    Args:
+        trunk: on the device where it is to run.
+        images: image id → prepared file, 8-bit grey.
+        folder: of the bank; made if it is not there.
+        batch: images a forward pass; 1 is the fastest on a CPU, more feeds a GPU.
+        threads: worker threads; 0 takes as many as torch would use.
+        progress: told of images done.
+
+    Raises:
+        TooFewCases: if there are no images.
+        Mismatch: if the bank holds features of another trunk, or the trunk's weights are not those of its digest.
+        UnreadableImage: for a file that cannot be decoded.
+        CannotWrite: if the disk is full; what the bank held before is as it was.
+    """
+    if not images:
+        raise TooFewCases("there are no images to compute features of", remedy="check the prepared folder")
+    if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
+        raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before extract")
+    held = begin(folder, trunk.spec)
+    workers = threads or torch.get_num_threads()
+    ready = fused(trunk)
+    done, pending, computed = 0, list[Row](), 0
+    with _one_core_each(), ThreadPoolExecutor(workers) as pool, appending(folder) as append:
+        for count, rows in _in_order(pool, ready, _groups(images, held.content, batch), ahead=2 * workers):
+            pending += rows
+            computed += len(rows)
+            done += count
+            if len(pending) >= ROWS_A_WRITE:
+                append(pending)
+                pending = []
+            progress(done, len(images))
+        append(pending)
+    return replace(FeatureBank.open(folder), computed=computed, reused=len(images) - computed)
+
+
+_Task = tuple[str, Path, str]  # image, file, SHA-256 of the file that the bank's row was computed from
+
+
+def _groups(images: Mapping[str, Path], held: Mapping[str, str], batch: int) -> Iterator[list[_Task]]:
+    tasks = ((image, path, held.get(image, "")) for image, path in images.items())
+    while group := list(islice(tasks, batch)):
+        yield group
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, trunk: Trunk, groups: Iterator[list[_Task]], *, ahead: int
+) -> Iterator[tuple[int, list[Row]]]:
+    """Group by group, how many images it had and the rows that were stale; at most `ahead` groups under way."""
+    waiting: deque[Future[tuple[int, list[Row]]]] = deque()
+    for group in groups:
+        waiting.append(pool.submit(_rows_of, trunk, group))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _rows_of(trunk: Trunk, group: list[_Task]) -> tuple[int, list[Row]]:
+    named, pixels = [], []
+    for image, path, held in group:
+        encoded = files.must_exist(path, remedy="run `osteon prepare` again").read_bytes()
+        content = hashlib.sha256(encoded).hexdigest()
+        if content != held:
+            named.append((image, content))
+            pixels.append(_decoded(encoded, path))
+    alike = len({p.shape for p in pixels}) == 1
+    batches = [pixels] if alike else [[p] for p in pixels]
+    values = [row for one in batches for row in features_of(trunk, np.stack(one))]
+    return len(group), [Row(image, content, v) for (image, content), v in zip(named, values, strict=True)]
+
+
+def features_of(trunk: Trunk, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Features (n, 2, 2d) of prepared images (n, height, width) uint8; the second axis is (as it is, mirrored)."""
+    device = next(trunk.parameters()).device
+    with torch.inference_mode():
+        grey = torch.from_numpy(pixels).to(device)[:, None].float() / 255.0
+        both = torch.stack([pooled(trunk(grey)), pooled(trunk(mirrored(grey)))], dim=1)
+    return both.cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _decoded(encoded: bytes, path: Path) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+    if image is None:
+        raise UnreadableImage("undecodable", f"{path} cannot be decoded", remedy="run `osteon prepare` again")
+    if image.ndim != 2 or image.dtype != np.uint8:
+        raise UnreadableImage(
+            "not_grey", f"{path} is no 8-bit grey image", remedy="pass images that `osteon prepare` wrote"
+        )
+    return image
+
+
+@contextmanager
+def _one_core_each() -> Iterator[None]:
+    """Inside, a new thread's torch operations run on that thread alone: this scales better than sharing one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
