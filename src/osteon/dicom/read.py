@@ -1,0 +1,243 @@
+"""The one door for images: DICOM, PNG or JPEG → `Radiograph`, or an error that says why not.
+
+What a file is, its bytes decide, never its name. Warnings of pydicom and Pillow become notes of the header; they are
+collected with `warnings.catch_warnings`, which is not safe between threads: read in processes.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from osteon import files
+from osteon.dicom.attributes import PARSING_ERRORS, Attributes
+from osteon.dicom.chain import chain_of, encoding_of
+from osteon.dicom.decoders import CODECS, NATIVE, words_of
+from osteon.dicom.header import RADIOGRAPHS, header_of, modality_of
+from osteon.dicom.pixels import Encoding, present
+from osteon.dicom.raster import peek_raster, read_raster
+from osteon.errors import UnreadableImage
+from osteon.types import Header, Radiograph
+
+MAX_BYTES = 2**30
+"""Larger files, and deflated files that unpack to more, are refused."""
+
+_PIXEL_DATA = 0x7FE00010
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)  # float, double float, integer
+_DIRECTORY = "1.2.840.10008.1.3.10"
+
+_Result = TypeVar("_Result")
+
+
+def read(source: Path | bytes) -> Radiograph:
+    """The radiograph in a DICOM, PNG or JPEG file.
+
+    Args:
+        source: the file, or its bytes.
+
+    Returns:
+        Presentation values (PS3.3 C.11: modality LUT, VOI LUT or window, presentation LUT), 0 shown black, at full
+        size, and what the file says. `header.notes` tells what had to be decided.
+
+    Raises:
+        UnreadableImage: if it is no radiograph that can be read whole; `code` and remedy say why.
+        NotFound: if there is no such file.
+    """
+    radiograph, notes = _listening(lambda: _read(_bytes_of(source)))
+    return replace(radiograph, header=_with_notes(radiograph.header, notes))
+
+
+def peek(source: Path | bytes) -> tuple[Header, int, int]:
+    """Header, rows and columns of what `read` would return, without decoding pixels.
+
+    Raises:
+        UnreadableImage: as `read`, except where only the pixels show what is wrong.
+        NotFound: if there is no such file.
+    """
+    (header, rows, columns), notes = _listening(lambda: _peek(_bytes_of(source)))
+    return _with_notes(header, notes), rows, columns
+
+
+def _listening(work: Callable[[], _Result]) -> tuple[_Result, list[str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = work()
+    # pydicom adds where to read on: to a page of the standard, or in further lines.
+    return result, [re.split(r"\n| Please see", str(warning.message))[0][:200] for warning in caught]
+
+
+def _with_notes(header: Header, notes: list[str]) -> Header:
+    return replace(header, notes=tuple(dict.fromkeys((*header.notes, *notes))))
+
+
+def _bytes_of(source: Path | bytes) -> bytes:
+    """The bytes of a file that may be an image; others are refused after their first bytes.
+
+    Raises:
+        UnreadableImage: `not_an_image` or `too_large`.
+    """
+    if isinstance(source, bytes):
+        if not source or not _kind_of(source):
+            raise _not_an_image("the data", empty=not source)
+        return source
+    if not files.must_exist(source).is_file():
+        raise UnreadableImage("not_an_image", f"{source} is a folder or device", remedy="give a file")
+    try:
+        with source.open("rb") as stream:
+            head = stream.read(512)
+            if not head or not _kind_of(head):
+                raise _not_an_image(source.name, empty=not head)
+            if source.stat().st_size > MAX_BYTES:
+                raise UnreadableImage("too_large", f"{source.name} is larger than 1 GiB", remedy="split or reduce it")
+            return head + stream.read()
+    except OSError as error:
+        raise UnreadableImage(
+            "not_an_image", f"{source} cannot be opened ({error.strerror})", remedy="check its permissions"
+        ) from error
+
+
+def _not_an_image(name: str, *, empty: bool) -> UnreadableImage:
+    state = "is empty" if empty else "is neither DICOM, nor PNG, nor JPEG"
+    return UnreadableImage("not_an_image", f"{name} {state}", remedy="leave it out, or copy it again")
+
+
+def _kind_of(head: bytes) -> str:
+    """`dicom`, `raster`, or "" for anything else, by the first bytes.
+
+    DICOM has "DICM" at byte 128. Without it, bytes count as DICOM if they begin with an element of group 0002 or 0008
+    (of the file meta information or the identification of the object) in either byte order, with an even length.
+    """
+    if head[128:132] == b"DICM":  # first, since the preamble may hold the signature of another format
+        return "dicom"
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return "raster"
+    group, vr, length = head[:2], head[4:6], head[6:8]
+    if len(head) >= 8 and group in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"):
+        order = "little" if group[1] == 0 else "big"
+        explicit = vr.isalpha() and vr.isupper()
+        implicit = order == "little" and int.from_bytes(head[4:8], "little") < 1024
+        if (explicit and int.from_bytes(length, order) % 2 == 0) or implicit:  # type: ignore[arg-type]
+            return "dicom"
+    return ""
+
+
+def _read(data: bytes) -> Radiograph:
+    if _kind_of(data) == "raster":
+        pixels, header = read_raster(data)
+        white = int(np.iinfo(pixels.dtype).max)
+    else:
+        dataset, has_pixels = _parsed(data, whole=True)
+        attributes, encoding, syntax = _checked(dataset, has_pixels)
+        chain = chain_of(attributes, encoding)
+        header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
+        pixels, white = present(words_of(dataset, encoding, syntax), encoding, chain)
+        header = replace(header, notes=tuple(attributes.notes))
+    if pixels.min() == pixels.max():
+        raise UnreadableImage("blank", f"every pixel is shown as {pixels.min()}", remedy="leave it out")
+    return Radiograph(pixels=pixels, white=white, header=header)
+
+
+def _peek(data: bytes) -> tuple[Header, int, int]:
+    if _kind_of(data) == "raster":
+        return peek_raster(data)
+    attributes, encoding, syntax = _checked(*_parsed(data, whole=False))
+    chain_of(attributes, encoding)  # for its refusals and notes
+    header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
+    return replace(header, notes=tuple(attributes.notes)), encoding.rows, encoding.columns
+
+
+def _parsed(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
+    """The data set, with or without its pixel data, and whether there are any.
+
+    Raises:
+        UnreadableImage: `not_dicom` or `too_large`.
+    """
+    met: list[int] = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if tag in _PIXEL_TAGS:
+            met.append(tag)
+        return bool(met)
+
+    _refuse_bomb(data)
+    try:
+        dataset = read_partial(BytesIO(data), None if whole else at_pixels, force=True)
+    except PARSING_ERRORS as error:
+        raise UnreadableImage(
+            "not_dicom", f"the DICOM header cannot be parsed ({error})", remedy="export the image again"
+        ) from error
+    return dataset, "PixelData" in dataset if whole else _PIXEL_DATA in met
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """Refuse a deflated data set that would fill the memory; pydicom inflates without asking."""
+    if data[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in data[:2048]:
+        return
+    start = 144 + int.from_bytes(data[140:144], "little")  # behind the meta group, whose first element is its length
+    inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), data[start:], 0
+    try:
+        while rest and not inflate.eof:
+            size += len(inflate.decompress(rest, 2**24))
+            rest = inflate.unconsumed_tail
+            if size > MAX_BYTES:
+                raise UnreadableImage("too_large", "the file unpacks to more than 1 GiB", remedy="export it again")
+    except zlib.error:
+        return  # pydicom will find the same, and say so
+
+
+def _checked(dataset: FileDataset, has_pixels: bool) -> tuple[Attributes, Encoding, str]:
+    """The attributes, the encoding and the transfer syntax of a radiograph.
+
+    Raises:
+        UnreadableImage: `no_pixels`, `no_transfer_syntax`, `not_a_radiograph`, `multi_frame`, `undecodable`, and those
+            of `encoding_of`, tried in this order.
+    """
+    attributes, meta = Attributes(dataset), Attributes(dataset.file_meta)
+    modality, syntax = modality_of(attributes), meta.text("TransferSyntaxUID")
+    if not has_pixels:
+        raise _without_pixels(attributes, directory=meta.text("MediaStorageSOPClassUID") == _DIRECTORY)
+    if not syntax:
+        raise UnreadableImage(
+            "no_transfer_syntax",
+            "the file does not say how its pixels are encoded",
+            remedy="export it with file meta information (DCMTK: dcmconv +F)",
+        )
+    if modality not in RADIOGRAPHS:
+        raise UnreadableImage(
+            "not_a_radiograph",
+            f"the modality is {modality or 'not stated'}",
+            remedy=f"osteon reads {', '.join(RADIOGRAPHS)}; leave it out",
+        )
+    frames = attributes.number("NumberOfFrames")
+    if frames is not None and frames > 1:
+        raise UnreadableImage("multi_frame", f"the image has {frames:g} frames", remedy="export each by itself")
+    encoding = encoding_of(attributes)
+    if syntax not in CODECS and syntax not in NATIVE:
+        raise _undecodable(f"transfer syntax {syntax} is not supported")
+    return attributes, encoding, syntax
+
+
+def _without_pixels(attributes: Attributes, *, directory: bool) -> UnreadableImage:
+    if directory:
+        return UnreadableImage(
+            "no_pixels", "the file is a DICOMDIR, an index of other files", remedy="give those files instead"
+        )
+    if attributes.has("Rows"):
+        return _undecodable("the pixel data are missing or cut short")
+    what = modality_of(attributes) or "nothing it names"
+    return UnreadableImage("no_pixels", f"the file holds no image ({what})", remedy="leave it out")
+
+
+def _undecodable(message: str) -> UnreadableImage:
+    return UnreadableImage("undecodable", message, remedy="export the image again, uncompressed if need be")
