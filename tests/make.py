@@ -67,6 +67,20 @@ def some_cases(
     return tables.check(pd.DataFrame(rows).assign(**columns), tables.MANIFEST, "some_cases")
 
 
+def some_split_cases(patients: int = 30, *, folds: int = 5, sealed: int = 0, **options: Any) -> pd.DataFrame:
+    """`some_cases` with group and fold: fractured patients spread evenly, the last `sealed` patients put away."""
+    cases = some_cases(patients, **options)
+    number = cases["patient"].str[1:].astype(int)
+    kept = number < patients - sealed
+    # Counted within each class, so that every fold gets its share of both.
+    place = number.where(kept).groupby(cases["target"]).rank(method="dense")
+    fold = (place.fillna(0).astype(int) % folds).where(kept, -1)
+    target = cases["target"].where(kept)
+    return tables.check(
+        cases.assign(group=cases["patient"], fold=fold, target=target), tables.MANIFEST, "some_split_cases"
+    )
+
+
 def some_predictions(
     patients: int = 60,
     *,
