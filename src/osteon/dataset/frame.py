@@ -1,0 +1,182 @@
+"""Geometry once: steps compose an affine and a grey table; `render` warps the full-size pixels a single time.
+
+Coordinates are (x, y) in pixels with the centre of the top left pixel at (0, 0), so that an image of width w spans
+-0.5 to w - 0.5. A frame's matrix takes an output pixel centre to the source.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from osteon.types import Frame, Pixels, Radiograph
+
+PROXY = 512
+"""Longer side in pixels of the copy on which steps look."""
+
+_WHOLE = 1e-6  # a window edge this close to a pixel edge lies on it
+
+
+def proxy_of(radiograph: Radiograph) -> Radiograph:
+    """The radiograph with its proxy, (h, w) uint8 with both sides ≤ PROXY, and with a frame; no-op if it has both."""
+    if radiograph.proxy is not None and radiograph.frame is not None:
+        return radiograph
+    proxy = radiograph.proxy
+    if proxy is None:
+        shrunk = _resized(radiograph.pixels, _within(_size(radiograph.pixels), PROXY))
+        proxy = np.take(linear_grey(radiograph.white), shrunk, mode="clip")
+    return replace(radiograph, proxy=proxy, frame=frame_of(radiograph))
+
+
+def frame_of(radiograph: Radiograph) -> Frame:
+    """Its frame; before the first step the one that changes nothing but 16 to 8 bits."""
+    if radiograph.frame is not None:
+        return radiograph.frame
+    return Frame(np.eye(2, 3), _size(radiograph.pixels), linear_grey(radiograph.white))
+
+
+def linear_grey(white: int) -> NDArray[np.uint8]:
+    """(white + 1,) uint8: the grey table that maps 0..white straight onto 0..255."""
+    return np.round(np.arange(white + 1) * (255.0 / white)).astype(np.uint8)
+
+
+def window(radiograph: Radiograph, *, top: int, left: int, height: int, width: int) -> Radiograph:
+    """Crop or pad: the output becomes this window of the present output, in its pixels; what lies outside is black."""
+    move = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+    return _reframed(radiograph, move, (height, width))
+
+
+def scaled(radiograph: Radiograph, *, height: int, width: int) -> Radiograph:
+    """Scale the present output to this size, edge upon edge."""
+    return _reframed(radiograph, _scaling(frame_of(radiograph).size, (height, width)), (height, width))
+
+
+def inverted(radiograph: Radiograph) -> Radiograph:
+    """Show black what is shown white, and the reverse; what lies outside the source stays black."""
+    frame = frame_of(radiograph)
+    return replace(radiograph, frame=replace(frame, grey=255 - frame.grey))
+
+
+def noted(radiograph: Radiograph, note: str) -> Radiograph:
+    """The radiograph with one more sentence on what was done to it."""
+    return replace(radiograph, notes=(*radiograph.notes, note))
+
+
+def render(radiograph: Radiograph) -> NDArray[np.uint8]:
+    """The radiograph as its frame places it, from the full-size pixels in one warp.
+
+    Where an upright frame cuts the source at whole pixels, the window is resized by area averaging (or linearly, to
+    enlarge), and not resampled at all at scale one. Any other frame is first area-averaged to the scale of the output
+    and then interpolated linearly. Grey values are looked up after the warp, at the depth of the source.
+
+    Returns:
+        (height, width) uint8 of the frame's size; 0 is black, and so is what lies outside the source.
+    """
+    frame = frame_of(radiograph)
+    return _shown(radiograph.pixels, frame.matrix, frame.size, frame.grey)
+
+
+def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
+    """What `render` would show, from the proxy and at no more than PROXY pixels a side: what steps look at.
+
+    Returns:
+        (h, w) uint8, the frame's output shrunk to fit PROXY, never enlarged.
+    """
+    radiograph = proxy_of(radiograph)
+    frame, proxy = frame_of(radiograph), radiograph.proxy
+    assert proxy is not None
+    small = _within(frame.size, PROXY)
+    to_proxy = _scaling(_size(proxy), _size(radiograph.pixels))
+    matrix = _after(to_proxy, _after(frame.matrix, _scaling(frame.size, small)))
+    grey = frame.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
+    return _shown(proxy, matrix, small, grey)
+
+
+def _reframed(radiograph: Radiograph, to_present: NDArray[np.float64], size: tuple[int, int]) -> Radiograph:
+    frame = frame_of(radiograph)
+    return replace(radiograph, frame=replace(frame, matrix=_after(frame.matrix, to_present), size=size))
+
+
+def _shown(
+    pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], grey: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    # Outside the source lies the value that is shown darkest, so that padding is black after an inversion too.
+    fill = int(np.argmin(grey))
+    box = _whole_window(matrix, size)
+    warped = _resized(_cut(pixels, box, fill), size) if box else _turned(pixels, matrix, size, fill)
+    return np.take(grey, warped, mode="clip")
+
+
+def _whole_window(matrix: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right) in source pixels if the matrix is an upright scaling of whole pixels, else None."""
+    (scale_x, shear_x, x), (shear_y, scale_y, y) = matrix
+    if max(abs(shear_x), abs(shear_y)) > _WHOLE / max(size) or min(scale_x, scale_y) <= 0:
+        return None
+    top, left = y + 0.5 - scale_y / 2, x + 0.5 - scale_x / 2
+    edges = np.array([top, left, top + scale_y * size[0], left + scale_x * size[1]])
+    whole = np.round(edges)
+    if np.abs(edges - whole).max() > _WHOLE * max(1.0, np.abs(edges).max()):
+        return None
+    top, left, bottom, right = (int(edge) for edge in whole)
+    return top, left, bottom, right
+
+
+def _cut(pixels: Pixels, box: tuple[int, int, int, int], fill: int) -> Pixels:
+    """The window of the pixels, padded with `fill` where it reaches beyond them."""
+    (top, left, bottom, right), (height, width) = box, _size(pixels)
+    if bottom <= 0 or right <= 0 or top >= height or left >= width:
+        return np.full((bottom - top, right - left), fill, pixels.dtype)
+    inside = pixels[max(top, 0) : bottom, max(left, 0) : right]
+    beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
+    if not any(beyond):
+        return inside
+    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill)  # type: ignore[return-value]
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The pixels at this size, edge upon edge: averaged by area to shrink, linear to enlarge, untouched if equal."""
+    (height, width), (new_height, new_width) = _size(pixels), size
+    if (height, width) == size:
+        return pixels
+    shrinks = new_height <= height and new_width <= width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (new_width, new_height), interpolation=method)  # type: ignore[return-value]
+
+
+def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], fill: int) -> Pixels:
+    """The warp for any affine: area-average to the scale of the output, then interpolate linearly."""
+    shrink = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    height, width = _size(pixels)
+    near = max(1, round(height / max(shrink, 1))), max(1, round(width / max(shrink, 1)))
+    small = _resized(pixels, near)
+    to_small = _after(_scaling(near, (height, width)), matrix)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(small, to_small, size[::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)  # type: ignore[return-value]
+
+
+def _after(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine that applies `inner` first and `outer` then."""
+    matrix: NDArray[np.float64] = outer[:, :2] @ inner
+    matrix[:, 2] += outer[:, 2]
+    return matrix
+
+
+def _scaling(to_size: tuple[int, int], from_size: tuple[int, int]) -> NDArray[np.float64]:
+    """The affine from pixel centres of an image of `from_size` to those of the same image at `to_size`."""
+    y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]])
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """The size shrunk, in proportion, so that its longer side is at most `longest`."""
+    height, width = size
+    shrink = min(1.0, longest / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def _size(pixels: Pixels) -> tuple[int, int]:
+    return int(pixels.shape[0]), int(pixels.shape[1])

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from osteon.dataset import frame
+from osteon.types import Frame, Radiograph
+from tests.make import a_radiograph
+
+
+def smooth(height: int, width: int, white: int = 255) -> Radiograph:
+    """A gentle hill and slope: two correct ways of resampling it hardly differ."""
+    y, x = np.mgrid[0:height, 0:width]
+    hill = np.exp(-(((y - 0.4 * height) / (0.3 * height)) ** 2) - ((x - 0.6 * width) / (0.35 * width)) ** 2)
+    values = white * (0.15 + 0.5 * hill + 0.3 * x / width)
+    return Radiograph(values.astype(np.uint8 if white < 256 else np.uint16), white)
+
+
+def by_definition(radiograph: Radiograph, samples: int = 8) -> NDArray[np.float64]:
+    """Each output pixel as the mean of many points of its own square, each looked up in the nearest source pixel."""
+    placed = frame.frame_of(radiograph)
+    height, width = radiograph.pixels.shape
+    grey = placed.grey.astype(float)
+    out = np.zeros(placed.size)
+    offsets = (np.arange(samples) + 0.5) / samples - 0.5
+    for row, column in np.ndindex(*placed.size):
+        x, y = np.meshgrid(column + offsets, row + offsets)
+        source = placed.matrix @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+        at_x, at_y = np.floor(source + 0.5).astype(int)
+        inside = (at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)
+        values = np.full(x.size, grey.min())
+        values[inside] = grey[radiograph.pixels[at_y[inside], at_x[inside]]]
+        out[row, column] = values.mean()
+    return out
+
+
+def turned(radiograph: Radiograph, *, degrees: float, scale: float, size: tuple[int, int]) -> Radiograph:
+    """The radiograph turned about its centre; `scale` source pixels per output pixel."""
+    height, width = radiograph.pixels.shape
+    cosine, sine = np.cos(np.radians(degrees)) * scale, np.sin(np.radians(degrees)) * scale
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    middle = np.array([(width - 1) / 2, (height - 1) / 2]) - linear @ [(size[1] - 1) / 2, (size[0] - 1) / 2]
+    return replace(
+        radiograph, frame=Frame(np.column_stack([linear, middle]), size, frame.linear_grey(radiograph.white))
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_windows_and_scalings_are_area_averages(data: st.DataObject) -> None:
+    size = st.integers(32, 60)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    noise = rng.integers(0, 256, (data.draw(size), data.draw(size))).astype(np.uint8)
+    image = Radiograph(noise, 255)
+    height, width = 4 * data.draw(st.integers(2, 20)), 4 * data.draw(st.integers(2, 20))
+    cut = frame.window(
+        image, top=data.draw(st.integers(-9, 40)), left=data.draw(st.integers(-70, 40)), height=height, width=width
+    )
+    small = frame.scaled(cut, height=height // 4, width=width // 2)
+    # 8 points a side hit every source pixel of a 4 × 2 block equally often: the definition is exact here.
+    assert np.abs(frame.render(small) - by_definition(small)).max() <= 0.51
+
+
+@pytest.mark.parametrize("size", [(21, 30), (40, 17), (33, 33)])
+def test_shrinking_by_any_factor_weighs_pixels_by_their_area(size: tuple[int, int]) -> None:
+    image = Radiograph(np.random.default_rng(1).integers(0, 256, (47, 61)).astype(np.uint8), 255)
+    got = frame.render(frame.scaled(image, height=size[0], width=size[1]))
+
+    def weights(new: int, old: int) -> NDArray[np.float64]:
+        edges = np.arange(new + 1) * old / new
+        overlap = np.minimum(edges[1:, None], np.arange(1, old + 1)) - np.maximum(edges[:-1, None], np.arange(old))
+        return np.clip(overlap, 0, None) * new / old
+
+    expected = weights(size[0], 47) @ image.pixels @ weights(size[1], 61).T
+    assert np.abs(got - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("degrees", [0.0, 17.0, 90.0, -135.0])
+@pytest.mark.parametrize("scale", [0.6, 1.0, 2.7])
+def test_any_affine_agrees_with_the_definition_up_to_interpolation(degrees: float, scale: float) -> None:
+    image = turned(smooth(90, 70), degrees=degrees, scale=scale, size=(24, 20))
+    difference = np.abs(frame.render(image) - by_definition(image))
+    inside = by_definition(replace(image, pixels=np.full_like(image.pixels, 255))) > 254
+    assert difference[inside].max() < 2.5
+    assert difference.mean() < 1.5
+
+
+def test_turning_by_ninety_degrees_moves_every_pixel_to_its_place() -> None:
+    image = Radiograph(np.random.default_rng(0).integers(0, 256, (40, 33)).astype(np.uint8), 255)
+    got = frame.render(turned(image, degrees=90, scale=1, size=(33, 40)))
+    assert (got == np.rot90(image.pixels, 1)).all()
+
+
+def test_an_unplaced_image_is_shown_pixel_for_pixel() -> None:
+    image = a_radiograph(57, 41)
+    assert (frame.render(image) == image.pixels).all()
+    deep = a_radiograph(57, 41, bits=12)
+    assert (frame.render(deep) == np.round(deep.pixels * (255 / 4095))).all()
+
+
+def test_crops_of_crops_are_the_crop_and_padding_is_black_under_any_grey_table() -> None:
+    image = a_radiograph(50, 60)
+    inner = frame.window(image, top=5, left=7, height=30, width=40)
+    again = frame.window(inner, top=2, left=-9, height=31, width=20)
+    # Column 0 of the inner window is column 7 of the image: the window begins 2 columns before the image.
+    assert (frame.render(again)[:, 2:] == image.pixels[7:38, 0:18]).all()
+    assert not frame.render(again)[:, :2].any()
+    negative = frame.render(frame.inverted(again))
+    assert (negative[:, 2:] == 255 - image.pixels[7:38, 0:18]).all()
+    assert not negative[:, :2].any()
+
+
+def test_a_window_outside_the_image_is_black() -> None:
+    away = frame.window(a_radiograph(40, 40), top=100, left=0, height=10, width=12)
+    assert frame.render(away).shape == (10, 12)
+    assert not frame.render(away).any()
+
+
+def test_composed_geometry_is_resampled_once() -> None:
+    image = Radiograph(np.random.default_rng(0).integers(0, 4096, (64, 48)).astype(np.uint16), 4095)
+    there = frame.scaled(image, height=16, width=12)
+    back = frame.scaled(there, height=64, width=48)
+    assert (frame.render(back) == frame.render(image)).all()
+
+
+def test_steps_see_at_a_glance_what_render_will_show() -> None:
+    image = smooth(900, 700, white=4095)
+    placed = frame.scaled(
+        frame.inverted(frame.window(image, top=-100, left=50, height=1000, width=500)), height=800, width=400
+    )
+    glance = frame.seen(placed)
+    assert glance.shape == (512, 256)
+    shrunk = frame.render(frame.scaled(placed, height=512, width=256))
+    assert np.abs(glance.astype(int) - shrunk).mean() < 1.0
+
+
+def test_the_proxy_is_small_made_once_and_shows_the_grey_values() -> None:
+    image = smooth(1000, 800, white=65535)
+    with_proxy = frame.proxy_of(image)
+    assert with_proxy.proxy is not None
+    assert with_proxy.proxy.shape == (512, 410)
+    assert abs(with_proxy.proxy.mean() - image.pixels.mean() / 257) < 0.2
+    assert frame.proxy_of(with_proxy) is with_proxy
+    assert (frame.seen(image) == with_proxy.proxy).all()
+
+
+def test_a_value_above_white_is_shown_white() -> None:
+    image = Radiograph(np.full((40, 40), 5000, np.uint16), 4095)
+    assert (frame.render(image) == 255).all()
