@@ -1,0 +1,251 @@
+"""The figures of the report as SVG text: same numbers, same bytes; a colour for each role, and a dash for print."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): told apart by readers with any of the common colour-vision defects, and in grey by their dashes.
+MODEL, FITTED, CUT, POSITIVE, NEGATIVE = "#0072B2", "#009E73", "#D55E00", "#D55E00", "#56789A"
+INK, QUIET, LINE = "#222222", "#666666", "#C8CCD0"
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # names come from the data: a dollar sign is a dollar sign
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.4,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.constrained_layout.use": True,
+}
+SQUARE, WIDE = (5.0, 4.7), (5.0, 3.7)
+Part = Mapping[str, Any]
+
+
+class Drawing:
+    """An empty SVG that a figure function fills; `text` holds it when the block has ended."""
+
+    text = ""
+
+
+@contextmanager
+def drawing(name: str, size: tuple[float, float], says: str) -> Iterator[tuple[Figure, Drawing]]:
+    """A figure of `size` inches that becomes SVG text; `name` keeps its ids apart, `says` is for screen readers."""
+    result = Drawing()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": f"osteon-{name}"}):
+        figure = Figure(figsize=size)
+        yield figure, result
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    result.text = _inline(buffer.getvalue(), name, says)
+
+
+def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
+    """ROC curve with its band, the floors, the binormal curve with its band, and the operating points."""
+    lines, band, fitted = part["roc"]["lines"], part["roc"]["band"], part["binormal"]
+    with drawing("roc", SQUARE, "Receiver operating characteristic of the model and its floors") as (figure, svg):
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=LINE, lw=1)
+        _band(axes, band["false_positive_rate"], band, MODEL)
+        model, *floors = lines
+        _curve(axes, lines[model], color=MODEL, lw=1.8, label=_short(titles[model]), zorder=3)
+        if not fitted["note"]:
+            _band(axes, fitted["false_positive_rate"], fitted, FITTED, 0.10)
+            _curve(axes, fitted, color=FITTED, lw=1.1, ls="--", label="binormal fit")
+        for point, marker in zip(points, "osD", strict=False):
+            x, y = 1 - point["specificity"]["value"], point["sensitivity"]["value"]
+            axes.plot(
+                x, y, marker, color="white", mec=CUT, mew=1.5, ms=6, label=_name(point["name"]), ls="none", zorder=4
+            )
+        for floor, dash in zip(floors, _cycle(DASHES), strict=False):
+            _curve(axes, lines[floor], color=QUIET, lw=1, ls=dash, label=_short(titles[floor]))
+        axes.set(xlabel="1 − specificity (false alarms)", ylabel="sensitivity (findings seen)")
+        _unit(axes)
+        axes.legend(loc="lower right")
+    return svg.text
+
+
+def precision_recall(part: Part) -> str:
+    """Precision against recall with its band; the line at the prevalence is what guessing reaches."""
+    curve = part["precision_recall"]
+    with drawing("precision-recall", SQUARE, "Precision against recall") as (figure, svg):
+        axes = figure.subplots()
+        _band(axes, curve["recall"], curve, MODEL)
+        axes.plot(curve["recall"], curve["precision"], color=MODEL, lw=1.8, label="model")
+        axes.axhline(curve["prevalence"], color=QUIET, ls="--", lw=1, label=f"prevalence {curve['prevalence']:.2f}")
+        axes.set(xlabel="recall (sensitivity)", ylabel="precision (positive predictive value)")
+        _unit(axes)
+        axes.legend(loc="best")
+    return svg.text
+
+
+def reliability(part: Part) -> str:
+    """Observed share of positives against the probability told, with intervals; below, how many were told what."""
+    rows, counts = part["reliability"], part["histogram"]
+    told = [row["mean_probability"] for row in rows]
+    with drawing("reliability", SQUARE, "Observed share of positives against the probability told") as (figure, svg):
+        axes, below = figure.subplots(2, 1, height_ratios=(5, 1), sharex=True)
+        axes.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1, label="perfect")
+        for x, row in zip(told, rows, strict=True):
+            _whisker_vertical(axes, x, row["observed"])
+        axes.plot(told, [r["observed"]["value"] for r in rows], "o-", color=MODEL, lw=1, ms=5, label="model")
+        axes.set(ylabel="observed share of positives", ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
+        axes.legend(loc="upper left")
+        images = [p + n for p, n in zip(counts["positives"], counts["negatives"], strict=True)]
+        below.stairs(images, counts["edges"], fill=True, color=MODEL, alpha=0.6)
+        below.set(xlabel="probability told by the model", ylabel="images")
+        below.set_ylim(bottom=0)
+        below.locator_params(axis="y", nbins=2, integer=True)
+    return svg.text
+
+
+def histogram(part: Part, cut: float, scale: str) -> str:
+    """Scores of positives and negatives, each as a share of its class, with the cut-off."""
+    counts = part["histogram"]
+    edges = counts["edges"]
+    with drawing("histogram", WIDE, "Scores of positive and negative images with the cut-off") as (figure, svg):
+        axes = figure.subplots()
+        for kind, colour, sign in (("negatives", NEGATIVE, -1), ("positives", POSITIVE, 1)):
+            total = max(1, sum(counts[kind]))
+            shares = [sign * 100 * count / total for count in counts[kind]]
+            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.55, lw=0)
+            axes.stairs(shares, edges, color=colour, lw=1, label=f"{kind} ({sum(counts[kind])})")
+        axes.axhline(0, color=QUIET, lw=0.8)
+        axes.axvline(cut, color=INK, ls="--", lw=1, label=f"cut-off (Youden) {cut:.3g}")
+        axes.set(xlabel=scale, ylabel="% of the class")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+        axes.legend(loc="best")
+    return svg.text
+
+
+def decision(part: Part) -> str:
+    """Net benefit against the threshold probability, beside calling everyone and calling no one."""
+    curve = part["decision"]
+    x, top = curve["threshold"], max(*curve["high"], *curve["treat_all"], 0.01)
+    with drawing("decision", WIDE, "Net benefit against threshold probability") as (figure, svg):
+        axes = figure.subplots()
+        axes.axhline(0, color=INK, lw=1, label="call none positive")
+        axes.plot(x, curve["treat_all"], color=QUIET, ls="--", lw=1, label="call all positive")
+        _band(axes, x, curve, MODEL)
+        axes.plot(x, curve["net_benefit"], color=MODEL, lw=1.8, label="model")
+        axes.set(xlabel="threshold probability", ylabel="net benefit", xlim=(0, 1), ylim=(-0.25 * top, 1.08 * top))
+        axes.legend(loc="upper right")
+    return svg.text
+
+
+def floors(figures: Part, model: str) -> str:
+    """The model and its floors, one line each: AUROC as mean of the folds with its interval."""
+    rows = [(_short(model), figures["auroc"], MODEL)]
+    rows += [(_short(floor["title"]), floor["auroc"], QUIET) for floor in figures["floors"]]
+    over = ", mean of the folds" if len(figures["auroc_per_fold"]) > 1 else ""
+    with drawing("floors", _forest_size(rows), "AUROC of the model and of each floor") as (figure, svg):
+        axes = figure.subplots()
+        _forest(axes, rows)
+        axes.axvline(0.5, color=LINE, lw=1)
+        axes.set_xlabel(f"AUROC{over}, 95 % interval")
+    return svg.text
+
+
+def subgroups(rows: Sequence[Part], overall: Part) -> str:
+    """AUROC within each subgroup with its interval; the line is the figure of all cases."""
+    shown = [(f"{_short(row['column'])}: {_short(row['value'])}", row["auroc"], MODEL) for row in rows]
+    with drawing("subgroups", _forest_size(shown), "AUROC within each subgroup") as (figure, svg):
+        axes = figure.subplots()
+        _forest(axes, shown)
+        axes.axvline(overall["value"], color=CUT, lw=1, ls="--")
+        axes.set_xlabel("AUROC of the pooled cases, 95 % interval; dashed: all cases")
+    return svg.text
+
+
+def _forest_size(rows: Sequence[Any]) -> tuple[float, float]:
+    return 2 * SQUARE[0] + 0.3, 0.7 + 0.29 * len(rows)
+
+
+def _forest(axes: Axes, rows: Sequence[tuple[str, Part, str]]) -> None:
+    lowest = min((v for _, f, _ in rows for v in (f["value"], f["low"]) if v is not None), default=0.5)
+    left = min(0.45, lowest - 0.03)
+    for y, (_, figure, colour) in enumerate(rows):
+        if figure["value"] is None:
+            axes.text(left + 0.01, y, figure["note"], va="center", color=QUIET, fontsize=8, style="italic")
+            continue
+        if figure["low"] is not None:
+            axes.hlines(y, figure["low"], figure["high"], color=colour, lw=1.6)
+        axes.plot(figure["value"], y, "o", color=colour, ms=5)
+        axes.text(1.015, y, _interval(figure), va="center", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlim=(left, 1.005))
+    axes.set_yticklabels([label for label, _, _ in rows], color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+
+
+def _interval(figure: Part) -> str:
+    if figure["low"] is None:
+        return f"{figure['value']:.3f}"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _whisker_vertical(axes: Axes, x: float, figure: Part) -> None:
+    if figure["low"] is not None:
+        axes.vlines(x, figure["low"], figure["high"], color=MODEL, lw=1.2, alpha=0.7)
+
+
+def _curve(axes: Axes, line: Part, **style: Any) -> None:
+    axes.plot(line["false_positive_rate"], line["sensitivity"], **style)
+
+
+def _band(axes: Axes, x: Sequence[float], band: Part, colour: str, alpha: float = 0.18) -> None:
+    if band["low"][0] is not None:
+        axes.fill_between(x, band["low"], band["high"], color=colour, alpha=alpha, lw=0)
+
+
+def _unit(axes: Axes) -> None:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+
+
+def _cycle(dashes: Sequence[Any]) -> Iterator[Any]:
+    while True:
+        yield from dashes
+
+
+def _name(point: str) -> str:
+    return point.replace("_", " ").capitalize()
+
+
+def _short(value: str) -> str:
+    return textwrap.shorten(value, 28, placeholder="…")
+
+
+def _inline(svg: str, name: str, says: str) -> str:
+    """SVG for the inside of a page: no prologue, no fixed size, ids that no other figure of the page uses."""
+    body = svg[svg.index("<svg ") :]
+    head, rest = body.split(">", 1)
+    box = head[head.index("viewBox=") :].split('"')[1]
+    for mark in ('id="', 'href="#', "url(#"):
+        rest = rest.replace(mark, f"{mark}{name}-")
+    opening = (
+        f'<svg class="figure" role="img" aria-label="{says}" viewBox="{box}" '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return opening + rest.strip()

@@ -1,0 +1,82 @@
+"""report.html: one file that needs no other, for a screen and for A4 paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from osteon.evaluate import figures
+from osteon.evaluate.judge import title_of
+
+TEMPLATE = "report.html.j2"
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The report as one HTML page; whatever comes from the data is escaped.
+
+    Args:
+        report: as `osteon.evaluate.report.evaluate` returned it, or as it was read back from report.json.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("osteon.evaluate"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(figure=figure, share=share, point=point_name)
+    parts = [("validation", report["validation"])]
+    if report["test"]["state"] == "opened":
+        parts.append(("test", report["test"]))
+    drawn = {name: pictures(part, report["model"]) for name, part in parts}
+    return environment.get_template(TEMPLATE).render(report=report, parts=parts, pictures=drawn) + "\n"
+
+
+def pictures(part: Mapping[str, Any], model: str) -> dict[str, Markup]:
+    """Every figure that the part has numbers for, by name."""
+    curves, found = part["curves"], part["discrimination"]
+    scale = "calibrated probability" if found["pooled_on"] == "probability" else "score"
+    titles = {name: title_of(name) for name in curves["roc"]["lines"]}
+    drawn = {
+        "floors": figures.floors(found, model),
+        "roc": figures.roc(curves, part["operating_points"]["rows"], titles),
+        "precision_recall": figures.precision_recall(curves),
+        "histogram": figures.histogram(curves, part["cut"]["youden"], scale),
+    }
+    if curves["reliability"]:
+        drawn["reliability"] = figures.reliability(curves)
+        drawn["decision"] = figures.decision(curves)
+    if part["subgroups"]:
+        drawn["subgroups"] = figures.subgroups(part["subgroups"], found["auroc_pooled"])
+    # matplotlib has escaped the texts inside; the markup around them is our own.
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def figure(estimate: Mapping[str, Any] | None, digits: int = 3) -> Markup:
+    """A figure with its interval, kept on one line: 0.881 (0.853 to 0.907)."""
+    if estimate is None or estimate["value"] is None:
+        return Markup('<span class="quiet">{}</span>').format((estimate or {}).get("note") or "not available")
+    value = _number(estimate["value"], digits)
+    if estimate["low"] is None:
+        return Markup('<b>{}</b> <span class="quiet">no interval</span>').format(value)
+    ends = f"({_number(estimate['low'], digits)} to {_number(estimate['high'], digits)})"
+    return Markup('<b>{}</b> <span class="interval">{}</span>').format(value, ends)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """0.17 as 17 %."""
+    return "" if value is None else f"{value * 100:.0f}\u202f%"
+
+
+def point_name(name: str) -> str:
+    """An operating point as readers see it."""
+    return {"youden": "Youden", "sensitivity_0.90": "Sensitivity 0.90", "specificity_0.90": "Specificity 0.90"}.get(
+        name, name
+    )
