@@ -122,7 +122,7 @@ def features_of(trunk: Trunk, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     with torch.inference_mode():
         grey = torch.from_numpy(pixels).to(device)[:, None].float() / 255.0
         both = torch.stack([pooled(trunk(grey)), pooled(trunk(mirrored(grey)))], dim=1)
-    return both.cpu().numpy()  # type: ignore[no-any-return]
+    return both.cpu().numpy()
 
 
 def _decoded(encoded: bytes, path: Path) -> NDArray[np.uint8]:
@@ -133,7 +133,7 @@ def _decoded(encoded: bytes, path: Path) -> NDArray[np.uint8]:
         raise UnreadableImage(
             "not_grey", f"{path} is no 8-bit grey image", remedy="pass images that `osteon prepare` wrote"
         )
-    return image
+    return np.asarray(image, np.uint8)
 
 
 @contextmanager

@@ -1,0 +1,240 @@
+"""The bundle: everything that turns a radiograph into a probability, in one folder, as safetensors and JSON.
+
+`weights.safetensors` holds trunk and head, `bundle.json` the rest (task, recipe, trunk, calibration, thresholds,
+origin), `README.md` the same for people. Nothing in it is code: a bundle from a stranger can be wrong, not harmful.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file
+
+from osteon import files
+from osteon.dataset import steps
+from osteon.errors import BadTable, Mismatch, unknown_name
+from osteon.learn import weights
+from osteon.learn.backbones import Trunk, TrunkSpec, build
+from osteon.learn.heads import Classifier
+from osteon.learn.origin import Figure, Origin
+from osteon.tasks import TASKS
+from osteon.types import Calibration, Recipe
+
+__all__ = ["Bundle", "Figure", "Origin", "card", "load", "save"]
+
+FORMAT = 1
+DESCRIPTION, WEIGHTS, CARD = "bundle.json", "weights.safetensors", "README.md"
+
+_REMEDY = "train it again, or copy the bundle again from where it came from"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained model with all that belongs to it.
+
+    Attributes:
+        classifier: the network.
+        recipe: how an image is prepared for it.
+        task: a name in `osteon.tasks.TASKS`.
+        calibration: from its scores to probabilities.
+        thresholds: operating point → cut-off on the probability.
+        size: (height, width) in pixels of the prepared images that it was trained on.
+        origin: where it comes from.
+        operating_point: the one of `thresholds` that a reading decides by.
+        digest: SHA-256 of `bundle.json`, which holds that of the weights; "" before it is saved.
+    """
+
+    classifier: Classifier
+    recipe: Recipe
+    task: str
+    calibration: Calibration
+    thresholds: Mapping[str, float]
+    size: tuple[int, int]
+    origin: Origin = field(default_factory=Origin)
+    operating_point: str = "youden"
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise unknown_name("task", self.task, TASKS)
+        if self.operating_point not in self.thresholds:
+            raise unknown_name("operating point", self.operating_point, self.thresholds)
+        if not all(math.isfinite(cut) for cut in self.thresholds.values()):
+            raise ValueError(f"thresholds are numbers, not {dict(self.thresholds)}")
+        if min(self.size) < 1:
+            raise ValueError(f"a size is positive, not {self.size}")
+
+    @property
+    def calibration_note(self) -> str:
+        """How far a probability of this bundle may be trusted, for people."""
+        fitted = self.calibration
+        answer = TASKS[self.task].positive
+        note = f" {fitted.note.rstrip('.').capitalize()}." if fitted.note else ""
+        return (
+            f"Calibrated on {fitted.n} images, {fitted.prevalence:.0%} of them with the finding “{answer}”; "
+            f"where the finding is rarer or more common, or the images differ, the probability is off.{note}"
+        )
+
+    def describe(self) -> str:
+        """The bundle in one sentence."""
+        trunk = self.classifier.trunk.spec
+        figure = next(iter(self.origin.figures), None)
+        measured = f"{figure.name}: {figure.model}, best floor {figure.floor}" if figure else "nothing measured yet"
+        size = f"{self.size[1]} × {self.size[0]} px"
+        return f"Answers “{self.task}” with {trunk.name} and a linear head on {size}; {measured}."
+
+
+def save(bundle: Bundle, folder: Path) -> Bundle:
+    """Write the bundle, whole or not at all; the same bundle gives the same bytes.
+
+    Returns:
+        The bundle with its digest.
+
+    Raises:
+        Mismatch: if the trunk's weights are not those that its spec names.
+        CannotWrite: if the folder cannot be written; an earlier bundle in it is then as it was.
+    """
+    spec = bundle.classifier.trunk.spec
+    if weights.digest_of(bundle.classifier.trunk.net.state_dict()) != spec.digest:
+        raise Mismatch(f"the weights of {spec} were changed", remedy="call trunk.mark_trained before saving")
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in bundle.classifier.state_dict().items()}
+    with files.replacing_folder(folder) as temporary:
+        save_file(tensors, temporary / WEIGHTS)
+        files.write_json(temporary / DESCRIPTION, _to_json(bundle, files.digest_of(temporary / WEIGHTS)))
+        saved = replace(bundle, digest=files.digest_of(temporary / DESCRIPTION))
+        (temporary / CARD).write_text(card(saved), encoding="utf-8")
+    return saved
+
+
+def load(folder: Path, task: str | None = None) -> Bundle:
+    """The bundle in a folder, in evaluation mode, on the CPU; needs no network.
+
+    Args:
+        folder: that `save` wrote.
+        task: the question that will be asked; None takes any.
+
+    Raises:
+        NotFound: if there is no bundle.
+        Mismatch: if it answers another question, is of another format, or its weights are not those it names.
+        BadTable: if `bundle.json` is damaged.
+        UnknownName: if it names a step, task or architecture that is not installed.
+    """
+    path = files.must_exist(folder / DESCRIPTION, remedy="pass the folder that `osteon train` wrote")
+    content = files.read_json(path)
+    if not isinstance(content, dict) or "format" not in content:
+        raise BadTable(f"{path} describes no bundle", remedy=_REMEDY)
+    if content["format"] != FORMAT:
+        raise Mismatch(
+            f"{folder} is a bundle of format {content['format']}, this osteon reads format {FORMAT}",
+            remedy="read it with the version of osteon that wrote it, or train it again",
+        )
+    if task is not None and content.get("task") != task:
+        raise Mismatch(
+            f"the bundle {folder} answers “{content.get('task')}”, not “{task}”", remedy=f"pass a bundle for {task}"
+        )
+    try:
+        return _from_json(content, folder, digest=files.digest_of(path))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadTable(f"{path} is damaged ({type(error).__name__}: {error})", remedy=_REMEDY) from error
+
+
+def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "task": bundle.task,
+        "recipe": steps.to_json(bundle.recipe),
+        "size": list(bundle.size),
+        "trunk": asdict(bundle.classifier.trunk.spec),
+        "calibration": asdict(bundle.calibration),
+        "thresholds": dict(bundle.thresholds),
+        "operating_point": bundle.operating_point,
+        "weights_sha256": digest,
+        "origin": bundle.origin.to_json(),
+    }
+
+
+def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bundle:
+    height, width = map(int, content["size"])
+    classifier = _classifier(folder / WEIGHTS, str(content["weights_sha256"]), TrunkSpec.from_json(content["trunk"]))
+    fitted = content["calibration"]
+    return Bundle(
+        classifier=classifier,
+        recipe=steps.from_json(content["recipe"]),
+        task=str(content["task"]),
+        calibration=Calibration(
+            slope=float(fitted["slope"]),
+            intercept=float(fitted["intercept"]),
+            n=int(fitted["n"]),
+            prevalence=float(fitted["prevalence"]),
+            note=str(fitted["note"]),
+        ),
+        thresholds={str(name): float(cut) for name, cut in content["thresholds"].items()},
+        size=(height, width),
+        origin=Origin.from_json(content["origin"]),
+        operating_point=str(content["operating_point"]),
+        digest=digest,
+    )
+
+
+def _classifier(path: Path, digest: str, spec: TrunkSpec) -> Classifier:
+    weights.check_digest(files.must_exist(path, remedy=_REMEDY), digest)
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except SafetensorError as error:
+        raise Mismatch(f"{path} is no safetensors file ({error})", remedy=_REMEDY) from error
+    prefix = "trunk.net."
+    state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    net = build(spec.name)
+    weights.fill(net, state, classifier=(), where=str(path))
+    if weights.digest_of(net.state_dict()) != spec.digest:
+        raise Mismatch(f"{path} does not hold the weights that {DESCRIPTION} names", remedy=_REMEDY)
+    classifier = Classifier(Trunk(net, spec))
+    head = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
+    weights.fill(classifier.head, head, classifier=(), where=f"the head in {path}")
+    return classifier.eval()
+
+
+def card(bundle: Bundle) -> str:
+    """The bundle for people, as Markdown: what it answers, what was measured beside which floor, what it is not for."""
+    task, trunk, origin = TASKS[bundle.task], bundle.classifier.trunk.spec, bundle.origin
+    figures = [
+        f"| {f.name} | {f.model} | {f.floor}{f' ({f.floor_name})' if f.floor_name else ''} |" for f in origin.figures
+    ]
+    cuts = [
+        f"| {name}{' (used)' if name == bundle.operating_point else ''} | {cut:.4f} |"
+        for name, cut in bundle.thresholds.items()
+    ]
+    limits = (
+        "Research software, not a medical device: it must not decide about a patient.",
+        "It knows images like those it was trained on; elsewhere its figures are not those below.",
+        bundle.calibration_note,
+        *origin.limits,
+    )
+    sections = (
+        f"# {task.positive.capitalize()} or {task.negative}: an osteon bundle",
+        bundle.describe(),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in limits),
+        "## What was measured",
+        "\n".join(["| figure | model | best floor |", "|---|---|---|", *figures]) if figures else "Nothing yet.",
+        "Intervals are 95 %. A floor is a model that sees next to nothing; what counts is the gain over it.",
+        "## What is inside",
+        "\n".join(
+            (
+                f"- Input: {steps.describe(bundle.recipe)} Prepared images had {bundle.size[1]} × {bundle.size[0]} px.",
+                f"- Trunk: {trunk}, {trunk.d} channels, weights {trunk.digest[:16]}…",
+                f"- Head: mean and maximum over positions, one linear layer. {origin.how}".rstrip(),
+                f"- Data: {origin.data or 'not stated.'}",
+                f"- Code: osteon, commit {origin.commit or 'not known'}.",
+            )
+        ),
+        "\n".join(["| operating point | cut-off on the probability |", "|---|---|", *cuts]),
+        f"Bundle {bundle.digest}",
+    )
+    return "\n\n".join(sections) + "\n"
