@@ -1,0 +1,241 @@
+"""One phantom patient: drawn, put together, exposed, written; and the truth about every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, SeedSequence, default_rng
+from scipy import ndimage
+
+from osteon.phantom import detector, extras
+from osteon.phantom.anatomy import Part, Person, draw_person
+from osteon.phantom.draw import draw_fracture
+from osteon.phantom.fracture import Fracture
+from osteon.phantom.plan import ANGLES_DEG, Plan
+from osteon.phantom.projection import Grain, Shot, draw_grain
+from osteon.phantom.solids import Floats, Image, View, view_at
+from osteon.phantom.wrist import break_radius, radius_of, wrist
+from osteon.phantom.write import DEVICES, SYNTAXES, Device, Stored, Tags, dicom_bytes, uid_of
+
+VISIBLE = 0.05
+"""A fracture counts as visible in a view if, averaged over some square millimetre, it changes the depth of attenuation
+by this much: about the standard deviation of the trabecular pattern."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What is true of a patient before any image is taken.
+
+    Attributes:
+        parts: all that attenuates. intact: the radius before it broke, None without a fracture.
+        hardware: "plate", "wires" or "". cast: whether a plaster is on.
+    """
+
+    number: int
+    person: Person
+    side: str
+    parts: tuple[Part, ...]
+    grain: Grain
+    fracture: Fracture | None
+    intact: Part | None
+    hardware: str
+    cast: bool
+    device: Device
+    syntax: str
+    date: str
+
+    @property
+    def id(self) -> str:
+        """The patient id in all tables."""
+        return f"PH{self.number:04d}"
+
+
+def streams(seed: int, number: int, views: int) -> list[Generator]:
+    """Sources of chance of a patient: body, fracture, study, then pose and noise of each view.
+
+    Each has its own, so that a patient with and without a fracture is otherwise the same to the last screw, and nothing
+    that is drawn elsewhere can tell the classes apart.
+    """
+    return [default_rng(s) for s in SeedSequence((seed, number)).spawn(3 + 2 * views)]
+
+
+def draw_patient(plan: Plan, seed: int, number: int, fractured: bool) -> Patient:
+    """Patient `number` (from 1) of a cohort; the same numbers, the same patient."""
+    body, breaking, study = streams(seed, number, 0)
+    person = draw_person(body)
+    whole = wrist(person, body)
+    grain = draw_grain(body)
+    # Every draw is made whatever the class and the chances are, so that options do not shift each other.
+    metal, plaster = study.random(2)
+    kind = str(study.choice(extras.HARDWARE))
+    side, device = "LR"[int(study.integers(2))], DEVICES[int(study.integers(len(DEVICES)))]
+    syntax = plan.syntaxes[int(study.integers(len(plan.syntaxes)))]
+    day = date(2020, 1, 1) + timedelta(days=int(study.integers(366)))
+    shell, steel = extras.cast(person.size, study), extras.hardware(kind, person.size, study)
+    has_cast, has_metal = bool(plaster < plan.cast.of(fractured)), bool(metal < plan.hardware.of(fractured))
+    parts = [*whole, shell] if has_cast else whole
+    fracture = None
+    if fractured:
+        subtle = bool(breaking.random() < plan.subtle)
+        fracture = draw_fracture(breaking, subtle=subtle, gap_mm=plan.gap_mm)
+        parts = break_radius(parts, fracture)
+    return Patient(
+        number=number,
+        person=person,
+        side=side,
+        parts=(*parts, steel) if has_metal else tuple(parts),
+        grain=grain,
+        fracture=fracture,
+        intact=radius_of(whole) if fractured else None,
+        hardware=kind if has_metal else "",
+        cast=has_cast,
+        device=device,
+        syntax=syntax,
+        date=day.strftime("%Y%m%d"),
+    )
+
+
+def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Path) -> list[dict[str, Any]]:
+    """Write the images of a patient under `folder`; returns one row of the truth table per image."""
+    patient = draw_patient(plan, seed, number, fractured)
+    chance = streams(seed, number, len(plan.views))[3:]
+    rows = []
+    for index, view in enumerate(plan.views, start=1):
+        path = folder / patient.id / f"{index}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pose, noise = chance[2 * index - 2 : 2 * index]
+        shot = draw_shot(plan, patient, view, fractured, pose)
+        letter = pose.random() < plan.marker.of(fractured)
+        inverted = bool(pose.random() < plan.inverted.of(fractured))
+        depth = shot.depth(patient.parts, patient.grain)
+        lead = extras.letter(patient.side, shot.size, shot.spacing_mm, pose)
+        cover = lead if letter else np.zeros_like(lead)
+        values, window = _picture(plan, patient.device, (depth, cover), inverted, noise)
+        tags = _tags(plan, patient, seed, index, view, shot, window)
+        path.write_bytes(dicom_bytes(values, tags, patient.syntax))
+        rows.append(
+            {
+                "path": path.relative_to(folder).as_posix(),
+                "study": tags.study_uid,
+                "patient": patient.id,
+                "instance": tags.instance_uid,
+                "view": view,
+                "side": patient.side,
+                "fractured": int(fractured),
+                **truth_of(patient, shot),
+                "turn_deg": shot.turn_deg,
+                "inverted": inverted,
+                "marker": patient.side if letter else "",
+                "hardware": patient.hardware,
+                "cast": patient.cast,
+                "photometric": patient.device.photometric,
+                "transfer_syntax": str(SYNTAXES[patient.syntax][0]),
+            }
+        )
+    return rows
+
+
+def draw_shot(plan: Plan, patient: Patient, view: str, fractured: bool, rng: Generator) -> Shot:
+    """How the limb lies: a few degrees and millimetres off, sometimes turned in the plane of the image."""
+    angle = ANGLES_DEG[view] + float(np.clip(rng.normal(0, 4), -9, 9))
+    slight, far = rng.uniform(-3, 3), rng.uniform(-plan.turn_deg, plan.turn_deg)
+    turn = far if rng.random() < plan.turned.of(fractured) else slight
+    return Shot(
+        view=view_at(angle, mirrored=patient.side == "R"),
+        centre=(float(rng.normal(0, 2.5)), float(rng.normal(-5, 4))),
+        turn_deg=float(turn),
+        size=(plan.rows, plan.columns),
+        spacing_mm=plan.spacing_mm,
+    )
+
+
+def truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
+    """What is to be seen of the fracture in an image: columns documented in `docs/reference/phantom.md`."""
+    names = ("x", "y", "width", "height", "centre_x", "centre_y")
+    fracture = patient.fracture
+    if fracture is None or patient.intact is None:
+        nothing = {"kind": "", "gap_mm": 0.0, "partial": False, "displacement_mm": 0.0, "angulation_deg": 0.0}
+        return {"visible": False, "contrast": 0.0, **nothing, **{f"box_{n}": float("nan") for n in names}}
+    box = box_of(shot.pixels_of(fracture.points(patient.intact.layers[0].solid)))
+    contrast = contrast_of(patient, shot)
+    return {
+        "visible": contrast >= VISIBLE,
+        "contrast": contrast,
+        "kind": fracture.kind,
+        "gap_mm": fracture.gap_mm,
+        "partial": fracture.opening is not None,
+        "displacement_mm": fracture.displacement_mm,
+        "angulation_deg": fracture.angulation_deg,
+        **{f"box_{n}": v for n, v in zip(names, box, strict=True)},
+    }
+
+
+def box_of(pixels: Floats) -> tuple[float, ...]:
+    """x, y, width, height and centre x, y of the smallest box about (n, 2) points, in pixels."""
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    return (*map(float, low), *map(float, high - low), *map(float, (low + high) / 2))
+
+
+def contrast_of(patient: Patient, shot: Shot) -> float:
+    """Largest change of the depth of attenuation that the fracture makes, averaged over 1 mm²."""
+    if patient.intact is None:
+        return 0.0
+    broken = [p for p in patient.parts if p.fragment is not None]
+    change = _upright_depth(broken, shot, patient.grain) - _upright_depth([patient.intact], shot, patient.grain)
+    return float(np.abs(ndimage.uniform_filter(change, max(1, round(1 / shot.spacing_mm)))).max())
+
+
+def _upright_depth(parts: Sequence[Part], shot: Shot, grain: Grain) -> Image:
+    upright = Shot(shot.view, shot.centre, 0.0, shot.size, shot.spacing_mm)
+    return upright.depth(parts, grain)
+
+
+def _picture(
+    plan: Plan, device: Device, depths: tuple[Image, Image], inverted: bool, rng: Generator
+) -> tuple[Stored, tuple[int, int]]:
+    """Stored values and their VOI window."""
+    exposure = detector.Exposure(plan.quanta_per_mm2, plan.scatter)
+    values = detector.stored_values(detector.expose(*depths, exposure, plan.spacing_mm, rng), device.bits)
+    centre, width = detector.window_of(values)
+    white = 2**device.bits - 1
+    # MONOCHROME1 shows small values white; an image whose tags lie is stored the wrong way round.
+    if (device.photometric == "MONOCHROME1") != inverted:
+        values, centre = (
+            (white - values).astype(np.uint16),
+            white - centre + 1,
+        )  # windows are symmetric about centre − ½
+    return values, (centre, width)
+
+
+def _tags(plan: Plan, patient: Patient, seed: int, index: int, view: str, shot: Shot, window: tuple[int, int]) -> Tags:
+    study = uid_of(seed, patient.number, "study")
+    return Tags(
+        patient=patient.id,
+        sex=patient.person.sex,
+        age_years=patient.person.age_years,
+        study_uid=study,
+        series_uid=uid_of(seed, patient.number, "series", index),
+        instance_uid=uid_of(seed, patient.number, "instance", index),
+        accession=f"PH{seed % 1000:03d}{patient.number:06d}",
+        date=patient.date,
+        number=index,
+        view=view,
+        side=patient.side,
+        orientation=(_towards(shot.view, patient.side), "H"),
+        device=patient.device,
+        spacing_mm=plan.spacing_mm,
+        window=window,
+    )
+
+
+def _towards(view: View, side: str) -> str:
+    """Patient direction of growing columns, with the arm hanging and the palm forward, as anatomy names directions."""
+    thumb, little = ("L", "R") if side == "L" else ("R", "L")
+    named = {thumb: view.across[0], little: -view.across[0], "P": view.across[1], "A": -view.across[1]}
+    strong = sorted((n for n, share in named.items() if share > 0.38), key=lambda n: -named[n])
+    return "".join(strong)

@@ -1,0 +1,276 @@
+"""Solids whose every horizontal section is an ellipse, and how long a horizontal ray runs inside them.
+
+Patient axes in mm: x towards the thumb, y towards the back of the hand, z towards the fingers. All rays are horizontal,
+so one row of an image lies in one height z, where each solid is an ellipse: chords follow in closed form.
+
+An ellipse is kept like the covariance of a normal distribution: the points p with (p − c)ᵀ S⁻¹ (p − c) ≤ 1, S the
+"spread". Its shadow on a direction, its chords and its sections are then those of marginals and conditionals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
+
+Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
+
+STEP_MM = 0.5
+"""Distance between the sections that a tube keeps; between them, they are interpolated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A rigid motion: p ↦ rotation · (p − about) + about + shift.
+
+    Attributes:
+        rotation: (3, 3), orthonormal.
+        about, shift: (3,) mm.
+    """
+
+    rotation: Floats
+    about: Floats
+    shift: Floats
+
+    def __call__(self, points: ArrayLike) -> Floats:
+        """Move (..., 3) points."""
+        return (np.asarray(points, float) - self.about) @ self.rotation.T + self.about + self.shift
+
+
+def shifted_by(shift: ArrayLike) -> Motion:
+    """A motion without rotation."""
+    return Motion(np.eye(3), np.zeros(3), np.asarray(shift, float))
+
+
+def rotation_about(axis: ArrayLike, angle_deg: float) -> Floats:
+    """(3, 3) rotation matrix, right-handed, about an axis through the origin (Rodrigues)."""
+    x, y, z = np.asarray(axis, float) / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.deg2rad(angle_deg)
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Horizontal parallel rays. `along` is their direction, `across` that of growing columns; both unit, in (x, y)."""
+
+    across: Floats
+    along: Floats
+
+
+def view_at(angle_deg: float, *, mirrored: bool = False) -> View:
+    """Rays at an angle about the forearm: 0 runs along y (AP, PA), 90 along x (lateral).
+
+    `mirrored` lets the columns run the other way, as they do for the other side of the body.
+    """
+    angle = np.deg2rad(angle_deg)
+    across = np.array([np.cos(angle), -np.sin(angle)])
+    return View(-across if mirrored else across, np.array([np.sin(angle), np.cos(angle)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Sections:
+    """Ellipses at n heights: centre (n, 2) mm; spread (n, 3) mm² as xx, xy, yy."""
+
+    centre: Floats
+    spread: Floats
+
+    def seen(self, view: View) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Per height: centre across and along; spread across-across, across-along, along-along."""
+        (ux, uy), (tx, ty) = view.across, view.along
+        xx, xy, yy = self.spread.T
+        return (
+            self.centre @ view.across,
+            self.centre @ view.along,
+            ux * ux * xx + 2 * ux * uy * xy + uy * uy * yy,
+            ux * tx * xx + (ux * ty + uy * tx) * xy + uy * ty * yy,
+            tx * tx * xx + 2 * tx * ty * xy + ty * ty * yy,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ellipsoid:
+    """The points p with (p − centre)ᵀ spread⁻¹ (p − centre) ≤ 1; centre (3,) mm, spread (3, 3) mm²."""
+
+    centre: Floats
+    spread: Floats
+
+    @property
+    def heights(self) -> tuple[float, float]:
+        """Lowest and highest z."""
+        half = float(np.sqrt(self.spread[2, 2]))
+        return float(self.centre[2]) - half, float(self.centre[2]) + half
+
+    def sections(self, z: Floats) -> Sections:
+        """Ellipses at heights (n,); those outside are points."""
+        w = z - self.centre[2]
+        tilt = self.spread[:2, 2] / self.spread[2, 2]
+        flat = self.spread[:2, :2] - np.outer(tilt, self.spread[:2, 2])
+        share = np.maximum(0.0, 1 - w**2 / self.spread[2, 2])
+        return Sections(self.centre[:2] + w[:, None] * tilt, share[:, None] * flat[[0, 0, 1], [0, 1, 1]])
+
+    def moved(self, motion: Motion) -> Self:
+        return replace(self, centre=motion(self.centre), spread=motion.rotation @ self.spread @ motion.rotation.T)
+
+
+@dataclass(frozen=True, eq=False)
+class Tube:
+    """A stack of ellipses at ascending heights (k,), STEP_MM apart, linear in between: a swept, bent bone."""
+
+    z: Floats
+    stack: Sections
+
+    @property
+    def heights(self) -> tuple[float, float]:
+        """Lowest and highest z."""
+        return float(self.z[0]), float(self.z[-1])
+
+    def sections(self, z: Floats) -> Sections:
+        """Ellipses at heights (n,); those outside are points."""
+        columns = np.hstack([self.stack.centre, self.stack.spread])
+        found = np.stack([np.interp(z, self.z, c) for c in columns.T], axis=1)
+        found[(z < self.z[0]) | (z > self.z[-1]), 2:] = 0
+        return Sections(found[:, :2], found[:, 2:])
+
+    def moved(self, motion: Motion) -> Self:
+        """The tube bent away: its axis moves rigidly, its sections stay horizontal and are those of a tilted cylinder.
+
+        Exact for a cylinder; for a flared bone the flare leans by (flare · tilt), far below what a wrist shows.
+        """
+        axis = motion(np.column_stack([self.stack.centre, self.z]))
+        inverse = np.linalg.inv(motion.rotation.T[:2, :2])
+        xx, xy, yy = self.stack.spread.T
+        spread = inverse @ np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2) @ inverse.T
+        return replace(self, z=axis[:, 2], stack=Sections(axis[:, :2], spread[:, [0, 0, 1], [0, 1, 1]]))
+
+    def bent(self, shift: Floats, low: float, high: float) -> Self:
+        """The tube with its sections shifted by nothing below `low`, by `shift` (2,) above `high`, smoothly between."""
+        share = np.clip((self.z - low) / (high - low), 0, 1)
+        share = share**2 * (3 - 2 * share)
+        return replace(self, stack=replace(self.stack, centre=self.stack.centre + share[:, None] * shift))
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The half-space of points p with normal · p ≤ offset."""
+
+    normal: Floats
+    offset: float
+
+    def moved(self, motion: Motion) -> Self:
+        normal = motion.rotation @ self.normal
+        point = motion(self.normal * self.offset)  # the normal has unit length, so this point lies on the plane
+        return replace(self, normal=normal, offset=float(normal @ point))
+
+
+def plane(normal: ArrayLike, through: ArrayLike) -> Plane:
+    """The half-space behind `through`, seen along `normal`."""
+    unit = np.asarray(normal, float) / np.linalg.norm(normal)
+    return Plane(unit, float(unit @ np.asarray(through, float)))
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """A stack of ellipses, cut by planes, less the ellipsoids hollowed out of it."""
+
+    shape: Tube | Ellipsoid
+    planes: tuple[Plane, ...] = ()
+    hollows: tuple[Ellipsoid, ...] = ()
+
+    def moved(self, motion: Motion) -> Self:
+        return replace(
+            self,
+            shape=self.shape.moved(motion),
+            planes=tuple(p.moved(motion) for p in self.planes),
+            hollows=tuple(h.moved(motion) for h in self.hollows),
+        )
+
+    def bounds(self, view: View) -> tuple[float, float, float, float]:
+        """Lowest and highest z, lowest and highest position across the rays; planes and hollows are not regarded."""
+        low, high = self.shape.heights
+        if isinstance(self.shape, Tube):
+            across, _, uu, _, _ = self.shape.stack.seen(view)
+        else:
+            sxy = self.shape.spread[:2, :2]
+            across, uu = np.array([self.shape.centre[:2] @ view.across]), np.array([view.across @ sxy @ view.across])
+        half = np.sqrt(uu)
+        return low, high, float((across - half).min()), float((across + half).max())
+
+
+Interval = tuple[Image, Image]
+"""Where rays enter and leave, in mm along them; equal where they miss. Each (rows, columns) float32."""
+
+
+def span(solid: Solid, view: View, z: Floats, u: Floats) -> Interval:
+    """Where the rays at heights z (rows,) and positions u (columns,) enter and leave a solid; hollows not regarded."""
+    low, high = _ellipse_span(solid.shape, view, z, u)
+    for cut in solid.planes:
+        slope = float(cut.normal[:2] @ view.along)
+        rest = cut.offset - cut.normal[2] * z[:, None] - float(cut.normal[:2] @ view.across) * u[None, :]
+        if abs(slope) < 1e-6:
+            high = np.where(rest < 0, low, high)
+        elif slope > 0:
+            high = np.minimum(high, (rest / slope).astype(np.float32))
+        else:
+            low = np.maximum(low, (rest / slope).astype(np.float32))
+    return low, np.maximum(low, high)
+
+
+def without_hollows(solid: Solid, interval: Interval, view: View, z: Floats, u: Floats) -> list[Interval]:
+    """The parts of an interval that lie in hollows, which must not overlap each other."""
+    low, high = interval
+    inside = []
+    for hollow in solid.hollows:
+        enter, leave = _ellipse_span(hollow, view, z, u)
+        start = np.clip(enter, low, high)
+        inside.append((start, np.maximum(start, np.clip(leave, low, high))))
+    return inside
+
+
+def _ellipse_span(shape: Tube | Ellipsoid, view: View, z: Floats, u: Floats) -> Interval:
+    across, along, uu, ut, tt = shape.sections(z).seen(view)
+    hit = uu > 1e-9
+    safe = np.where(hit, uu, 1.0)
+    off = (u[None, :] - across[:, None]).astype(np.float32)
+    share = 1 - off**2 * np.where(hit, 1 / safe, 1e9).astype(np.float32)[:, None]
+    depth = np.sqrt(np.maximum(tt - ut**2 / safe, 0) * hit).astype(np.float32)
+    half = depth[:, None] * np.sqrt(np.maximum(share, 0))
+    middle = along.astype(np.float32)[:, None] + off * (ut / safe).astype(np.float32)[:, None]
+    return middle - half, middle + half
+
+
+def ellipsoid(centre: ArrayLike, semi_axes: ArrayLike, rotation: Floats | None = None) -> Ellipsoid:
+    """An ellipsoid with semi-axes (3,) mm along the columns of `rotation` (default: along x, y, z)."""
+    turn = np.eye(3) if rotation is None else rotation
+    return Ellipsoid(np.asarray(centre, float), turn @ np.diag(np.asarray(semi_axes, float) ** 2) @ turn.T)
+
+
+def tube(knots: Floats, *, inset: float | Floats = 0.0) -> Tube:
+    """A tube through (k, 5) knots: z, centre x, centre y, half width x, half depth y, in mm, ascending in z.
+
+    Between knots the profile is monotone (PCHIP). `inset` mm are taken off both half axes; an array gives the inset at
+    each knot. Where nothing is left the section is a point.
+    """
+    low, high = knots[0, 0], knots[-1, 0]
+    z = np.linspace(low, high, max(2, round((high - low) / STEP_MM) + 1))
+    profile = PchipInterpolator(knots[:, 0], knots[:, 1:])(z)
+    wall = np.broadcast_to(np.asarray(inset, float), (len(knots),))
+    half = np.maximum(profile[:, 2:] - PchipInterpolator(knots[:, 0], wall)(z)[:, None], 0)
+    spread = np.column_stack([half[:, 0] ** 2, np.zeros(len(z)), half[:, 1] ** 2])
+    return Tube(z, Sections(profile[:, :2], spread))
+
+
+def rod(start: ArrayLike, end: ArrayLike, radius_mm: float) -> Solid:
+    """A straight round rod with flat ends: a very long ellipsoid between two planes."""
+    first, last = np.asarray(start, float), np.asarray(end, float)
+    length = float(np.linalg.norm(last - first))
+    axis = (last - first) / length
+    side = np.cross(axis, [0.31, 0.59, 0.74])
+    side /= np.linalg.norm(side)
+    frame = np.column_stack([side, np.cross(axis, side), axis])
+    body = ellipsoid((first + last) / 2, (radius_mm, radius_mm, 10 * length), frame)
+    return Solid(body, (plane(axis, last), plane(-axis, first)))
