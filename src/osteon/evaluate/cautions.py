@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from osteon.evaluate.judge import title_of
+from osteon.evaluate.words import TOO_GOOD, number
 from osteon.types import Estimate
 
-TOO_GOOD = 0.99
 STRONG_TAGS = 0.70
 NEAR = 0.05
 FEW_POSITIVES = 100
 FAR_PREVALENCE = 0.30
 SUBGROUP_SIZE = 30
-
-PHANTOM = "phantom figure, not clinical"
 
 RULES: dict[str, str] = {
     "phantom": "the data are simulated",
@@ -26,6 +24,7 @@ RULES: dict[str, str] = {
     "strong_tags": f"the tags-only floor reaches {STRONG_TAGS} or more",
     "few_positives": f"fewer than {FEW_POSITIVES} positive images",
     "one_fold": "fewer than 2 folds",
+    "one_class_fold": "a fold holds one class only",
     "no_probability": "the model gives no calibrated probability",
     "redrawn": "more than 1 in 20 resamples had to be drawn again, because a fold had lost a class",
     "opened_again": "the test set was opened more than once",
@@ -83,8 +82,8 @@ def _of_floors(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if gain.low <= 0:
         yield (
             "gain_not_shown",
-            f"The gain over the best floor ({best['title']}) may be nil: its interval, {gain.low:.3f} to "
-            f"{gain.high:.3f}, includes 0.",
+            f"The gain over the best floor ({best['title']}) may be nil: its interval, {number(gain.low, 3)} to "
+            f"{number(gain.high, 3)}, includes 0.",
         )
     elif gain.value < NEAR:
         yield (
@@ -107,6 +106,12 @@ def _of_size(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield ("few_positives", f"Only {cases['positives']} images are positive; read the intervals, not the figures.")
     if len(cases["folds"]) < 2:
         yield ("one_fold", "There is one fold only: no spread between folds, and no cut-off chosen on other cases.")
+    if figures["folds_counted"] < len(cases["folds"]):
+        yield (
+            "one_class_fold",
+            f"{len(cases['folds']) - figures['folds_counted']} of {len(cases['folds'])} folds hold one class only and "
+            "have no AUROC; the headline is the mean of the others.",
+        )
     if cases["redrawn"] > cases["resamples"] / 20:
         yield (
             "redrawn",

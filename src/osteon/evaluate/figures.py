@@ -39,6 +39,15 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 SQUARE, WIDE = (5.0, 4.7), (5.0, 3.7)
+MARKER: dict[str, Any] = {
+    "ls": "none",
+    "color": "white",
+    "mec": CUT,
+    "mew": 1.5,
+    "ms": 6,
+    "zorder": 4,
+    "clip_on": False,
+}
 Part = Mapping[str, Any]
 
 
@@ -75,9 +84,7 @@ def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
             _curve(axes, fitted, color=FITTED, lw=1.1, ls="--", label="binormal fit")
         for point, marker in zip(points, "osD", strict=False):
             x, y = 1 - point["specificity"]["value"], point["sensitivity"]["value"]
-            axes.plot(
-                x, y, marker, color="white", mec=CUT, mew=1.5, ms=6, label=_name(point["name"]), ls="none", zorder=4
-            )
+            axes.plot(x, y, marker, label=_name(point["name"]), **MARKER)
         for floor, dash in zip(floors, _cycle(DASHES), strict=False):
             _curve(axes, lines[floor], color=QUIET, lw=1, ls=dash, label=_short(titles[floor]))
         axes.set(xlabel="1 − specificity (false alarms)", ylabel="sensitivity (findings seen)")

@@ -15,6 +15,7 @@ from osteon.evaluate.intervals import (
     Resamples,
     bootstrap,
     delong_interval,
+    difference,
     draw,
     estimate,
     independent_pairs,
@@ -71,31 +72,35 @@ def discrimination(cases: Outcomes, model: str, floors: list[str], resamples: Re
     """AUROC as mean of the folds and pooled, average precision, and the paired gain over each floor."""
     n, pairs = len(cases.name), independent_pairs(cases.group, cases.fold, cases.target)
     ours = _over_folds(cases, model, resamples)
+    headline = estimate(ours[0][0], ours[1][:, 0], n, trials=pairs)
     per_fold = []
     for i, fold in enumerate(cases.folds, start=1):
         inside = cases.fold == fold
         trials = independent_pairs(cases.group[inside], cases.fold[inside], cases.target[inside])
-        figure = estimate(ours[0][i], ours[1][:, i], int(inside.sum()), trials=trials)
+        note = "one class only" if np.isnan(ours[0][i]) else ""
+        figure = estimate(ours[0][i], ours[1][:, i], int(inside.sum()), trials=trials, note=note)
         per_fold.append({"fold": fold, "auroc": figure})
     lines: list[dict[str, Any]] = []
     for floor in floors:
         theirs = _over_folds(cases, floor, resamples)
+        level = estimate(theirs[0][0], theirs[1][:, 0], n, trials=pairs)
         lines.append(
             {
                 "model": floor,
                 "title": title_of(floor),
-                "auroc": estimate(theirs[0][0], theirs[1][:, 0], n, trials=pairs),
+                "auroc": level,
                 "auroc_pooled": _pooled(cases, floor, resamples, pairs),
                 "average_precision": _average_precision(cases, floor, resamples),
-                "gain": estimate(ours[0][0] - theirs[0][0], ours[1][:, 0] - theirs[1][:, 0], n),
+                "gain": difference(headline, level, ours[1][:, 0] - theirs[1][:, 0]),
             }
         )
     # The strongest floor is the one to beat; of equals, the first by name.
     lines.sort(key=lambda line: (-line["auroc"].value, line["model"]))
     missing = not_available(n, "floor not available")
     return {
-        "auroc": estimate(ours[0][0], ours[1][:, 0], n, trials=pairs),
+        "auroc": headline,
         "auroc_per_fold": per_fold,
+        "folds_counted": int(np.isfinite(ours[0][1:]).sum()),
         "auroc_pooled": _pooled(cases, model, resamples, pairs),
         "pooled_on": "probability" if model in cases.probabilities else "score",
         "auroc_delong": _delong(cases, model),

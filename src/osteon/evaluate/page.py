@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from osteon.evaluate import figures
 from osteon.evaluate.judge import title_of
+from osteon.evaluate.words import number
 
 TEMPLATE = "report.html.j2"
 
@@ -59,15 +60,11 @@ def figure(estimate: Mapping[str, Any] | None, digits: int = 3) -> Markup:
     """A figure with its interval, kept on one line: 0.881 (0.853 to 0.907)."""
     if estimate is None or estimate["value"] is None:
         return Markup('<span class="quiet">{}</span>').format((estimate or {}).get("note") or "not available")
-    value = _number(estimate["value"], digits)
+    value = number(estimate["value"], digits)
     if estimate["low"] is None:
         return Markup('<b>{}</b> <span class="quiet">no interval</span>').format(value)
-    ends = f"({_number(estimate['low'], digits)} to {_number(estimate['high'], digits)})"
+    ends = f"({number(estimate['low'], digits)} to {number(estimate['high'], digits)})"
     return Markup('<b>{}</b> <span class="interval">{}</span>').format(value, ends)
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def share(value: float | None) -> str:

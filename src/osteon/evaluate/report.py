@@ -13,12 +13,12 @@ import pandas as pd
 from osteon import __version__, files, tables
 from osteon.errors import BadTable, TooFewCases, UnknownName, unknown_name
 from osteon.evaluate import judge, outcomes, subgroups, thresholds
-from osteon.evaluate.cautions import PHANTOM, RULES, cautions
+from osteon.evaluate.cautions import RULES, cautions
 from osteon.evaluate.curves import curves
 from osteon.evaluate.intervals import LEVEL, RESAMPLES, draw
 from osteon.evaluate.outcomes import Outcomes
 from osteon.evaluate.page import page
-from osteon.evaluate.words import sentence
+from osteon.evaluate.words import PHANTOM, sentence
 from osteon.tasks import FRACTURE, Task
 from osteon.types import Progress, silent
 
@@ -83,7 +83,7 @@ def evaluate(
         "task": {"name": task.name, "positive": task.positive, "negative": task.negative},
         "phantom": simulated,
         "label": PHANTOM if simulated else "",
-        "sentence": sentence(first["discrimination"], len(first["cases"]["folds"]), task, simulated),
+        "sentence": sentence(first["discrimination"], task, simulated),
         "cautions": cautions(first, phantom=simulated, openings=openings),
         "rules": RULES,
         "settings": {

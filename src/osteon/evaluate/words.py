@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from osteon.evaluate.cautions import PHANTOM, TOO_GOOD
 from osteon.tasks import Task
 from osteon.types import Estimate
 
+PHANTOM = "phantom figure, not clinical"
+TOO_GOOD = 0.99
 
-def sentence(figures: Mapping[str, Any], folds: int, task: Task, phantom: bool) -> str:
+
+def sentence(figures: Mapping[str, Any], task: Task, phantom: bool) -> str:
     """The result in plain words: how often a pair is ranked rightly, the interval, the best floor and the gain over it.
 
     Args:
         figures: the `discrimination` of a part.
-        folds: over which the AUROC is a mean.
         task: names the finding.
         phantom: whether the data are simulated.
     """
     auroc: Estimate = figures["auroc"]
     digits = 3 if auroc.value > TOO_GOOD else 2
+    folds = figures["folds_counted"]
     mean = f", mean of {folds} folds" if folds > 1 else ""
+    rightly = f"{auroc.value * 100:.{digits - 2}f}".removesuffix(".0")
     opening = f"{PHANTOM[0].upper()}{PHANTOM[1:]}. " if phantom else ""
     told = (
         f"{opening}The model ranks an image with {task.positive} above one without it "
-        f"{auroc.value * 100:.{digits - 2}f} times out of 100 (AUROC {_interval(auroc, digits)}{mean})."
+        f"{rightly} times out of 100 (AUROC {_interval(auroc, digits)}{mean})."
     )
     best = figures["best_floor"]
     if best is None:
@@ -37,7 +40,13 @@ def sentence(figures: Mapping[str, Any], folds: int, task: Task, phantom: bool) 
 
 
 def _interval(figure: Estimate, digits: int, *, named: bool = True) -> str:
+    value = number(figure.value, digits)
     if not figure.low <= figure.high:  # NaN compares as false
-        return f"{figure.value:.{digits}f}, no interval"
-    ends = f"{figure.low:.{digits}f} to {figure.high:.{digits}f}"
-    return f"{figure.value:.{digits}f}, 95 % interval {ends}" if named else f"{figure.value:.{digits}f} ({ends})"
+        return f"{value}, no interval"
+    ends = f"{number(figure.low, digits)} to {number(figure.high, digits)}"
+    return f"{value}, 95 % interval {ends}" if named else f"{value} ({ends})"
+
+
+def number(value: float, digits: int) -> str:
+    """A number with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
