@@ -11,18 +11,18 @@ import numpy as np
 from numpy.random import Generator
 
 from osteon.phantom.fracture import Fragment
-from osteon.phantom.solids import (
-    Floats,
-    Motion,
-    Solid,
-    Tube,
-)
+from osteon.phantom.solids import Solid
+from osteon.phantom.space import Floats, Motion
 
 MUSCLE, FAT, CORTEX, STEEL, PLASTER = 0.0282, 0.0228, 0.128, 2.86, 0.065
 """Linear attenuation in 1/mm at 40 keV, the effective energy of a wrist exposure: mass attenuation times density,
 rounded, from Hubbell and Seltzer, NIST tables of X-ray mass attenuation coefficients (plaster: porous, dry gypsum)."""
 
-MARROW = 0.0235  # fatty marrow of the shafts
+MARROW = 0.0235
+"""Fatty marrow of the shafts, 1/mm."""
+
+GRAIN = 0.42
+"""Standard deviation of the trabecular pattern relative to the spongy bone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +93,21 @@ def draw_person(rng: Generator) -> Person:
 
 
 def even_layer(solid: Solid, weight: float) -> Layer:
+    """A layer of one attenuation, 1/mm, without a pattern."""
     return Layer(solid, np.zeros(1), np.array([weight]), np.zeros(1))
 
 
-def spongy_layer(solid: Solid, weight: float, fade: tuple[float, float] | None = None) -> Layer:
-    """Spongy bone over marrow; with `fade`, from nothing at the first height to all of it at the second."""
-    weights = np.array([weight]) if fade is None else np.array([0.15 * weight, weight])
-    heights = np.zeros(1) if fade is None else np.array(fade)
-    order = np.argsort(heights)
-    return Layer(solid, heights[order], weights[order], 0.42 * weights[order])
+def bone_layers(cortex: Solid, core: Solid, spongy: float, profile: Floats) -> tuple[Layer, Layer]:
+    """A bone: its cortex, and in its core marrow and spongy bone.
+
+    Args:
+        cortex: the whole bone. core: what the cortex encloses.
+        spongy: attenuation of spongy bone, 1/mm.
+        profile: (k, 2) heights in mm, ascending, and share of the core that is spongy bone there.
+    """
+    heights, share = profile.T
+    more = (spongy - MARROW) * share
+    return even_layer(cortex, CORTEX - MUSCLE), Layer(core, heights, MARROW - CORTEX + more, GRAIN * more)
 
 
 def moved(part: Part, motion: Motion) -> Part:
@@ -112,10 +118,5 @@ def moved(part: Part, motion: Motion) -> Part:
 
 def bent(part: Part, shift: Floats, low: float, high: float) -> Part:
     """A part whose sections are shifted by nothing below `low`, by `shift` (2,) mm above `high`, smoothly between."""
-    layers = []
-    for layer in part.layers:
-        shape = layer.solid.shape
-        if isinstance(shape, Tube):
-            shape = shape.bent(shift, low, high)
-        layers.append(replace(layer, solid=replace(layer.solid, shape=shape)))
-    return replace(part, layers=tuple(layers))
+    layers = tuple(replace(layer, solid=layer.solid.bent(shift, low, high)) for layer in part.layers)
+    return replace(part, layers=layers)

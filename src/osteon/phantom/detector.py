@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from osteon.phantom.solids import Image
+from osteon.phantom.space import Image
 
 SCATTER_MM = 12.0
 """Reach of scattered radiation: standard deviation of its spread on the detector."""

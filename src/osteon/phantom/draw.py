@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from osteon.phantom.fracture import Crack, Fracture
-from osteon.phantom.solids import Floats, Motion, rotation_about
+from osteon.phantom.space import Floats, Motion, rotation_about
 
 
 def draw_fracture(rng: Generator, *, subtle: bool, gap_mm: tuple[float, float]) -> Fracture:
@@ -31,7 +31,7 @@ def draw_fracture(rng: Generator, *, subtle: bool, gap_mm: tuple[float, float]) 
         opening = _opening(rng) if rng.random() < 0.7 else None
         motion, displacement, angulation = Motion(np.eye(3), centre, np.zeros(3)), 0.0, 0.0
     else:
-        gap = float(np.clip(rng.gamma(2, 0.6), max(narrow, 0.4), max(narrow, wide)))
+        gap = float(np.clip(rng.gamma(2, 0.6), max(narrow, min(wide, 0.4)), wide))
         opening = None
         motion, displacement, angulation = _displacement(rng, centre)
     cracks = _cracks(rng, centre) if kind == "comminuted" else ()

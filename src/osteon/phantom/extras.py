@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from osteon.phantom.anatomy import MUSCLE, PLASTER, STEEL, Layer, Part
-from osteon.phantom.solids import Image, Solid, rod, rotation_about, tube
+from osteon.phantom.solids import Solid, rod, tube
+from osteon.phantom.space import Image, rotation_about
 
 HARDWARE = ("plate", "wires")
 """Kinds of metal: a palmar plate with screws, or Kirschner wires."""

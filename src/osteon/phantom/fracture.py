@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.phantom.solids import Floats, Image, Motion, Solid, View, shifted_by
+from osteon.phantom.solids import Solid
+from osteon.phantom.space import Floats, Image, Motion, View, shifted_by
 
 CELL_MM = 0.5
 """Length of the cells of a ray inside the zone of a fracture."""
@@ -77,8 +78,12 @@ class Fracture:
         dx, dy, offset = self.opening
         return np.asarray(self.gap_mm * np.clip(0.5 + (dx * x + dy * y + offset) / PARTIAL_MM, 0, 1))
 
-    def points(self, bone: Solid, *, step_mm: float = 0.4) -> Floats:
-        """(n, 3) points of both faces of the open gap inside the intact `bone`, the distal ones where they now lie."""
+    def points(self, bone: Solid, *, whole: bool = False, step_mm: float = 0.4) -> Floats:
+        """(n, 3) points of both faces of the gap inside the intact `bone`, the distal ones where they now lie.
+
+        Where a partial gap is closed (less than a tenth of its width) there are none, unless the `whole` surface is
+        asked for.
+        """
         reach = np.arange(-25, 25 + step_mm, step_mm)
         x, y = (g.ravel() for g in np.meshgrid(reach, reach))
         width = self.gap(x, y)
@@ -86,7 +91,7 @@ class Fracture:
         for side in (-1, 1):
             z = (side * width / 2 - self.normal[0] * x - self.normal[1] * y - self.roughness(x, y)) / self.normal[2]
             face = np.column_stack([x, y, z]) + self.centre
-            face = face[(width > 0.1 * self.gap_mm) & contains(bone, face)]
+            face = face[(whole | (width > 0.1 * self.gap_mm)) & contains(bone, face)]
             faces.append(self.motion(face) if side > 0 else face)
         return np.vstack(faces)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,13 +17,17 @@ from osteon.phantom.draw import draw_fracture
 from osteon.phantom.fracture import Fracture
 from osteon.phantom.plan import ANGLES_DEG, Plan
 from osteon.phantom.projection import Grain, Shot, draw_grain
-from osteon.phantom.solids import Floats, Image, View, view_at
+from osteon.phantom.space import Floats, Image, View, view_at
 from osteon.phantom.wrist import break_radius, radius_of, wrist
 from osteon.phantom.write import DEVICES, SYNTAXES, Device, Stored, Tags, dicom_bytes, uid_of
 
 VISIBLE = 0.05
 """A fracture counts as visible in a view if, averaged over some square millimetre, it changes the depth of attenuation
 by this much: about the standard deviation of the trabecular pattern."""
+
+
+FINE_MM = 0.25
+"""Spacing at which that change is computed, whatever the spacing of the image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,14 +188,11 @@ def contrast_of(patient: Patient, shot: Shot) -> float:
     """Largest change of the depth of attenuation that the fracture makes, averaged over 1 mm²."""
     if patient.intact is None:
         return 0.0
+    size = (round(shot.size[0] * shot.spacing_mm / FINE_MM), round(shot.size[1] * shot.spacing_mm / FINE_MM))
+    upright = Shot(shot.view, shot.centre, 0.0, size, FINE_MM)
     broken = [p for p in patient.parts if p.fragment is not None]
-    change = _upright_depth(broken, shot, patient.grain) - _upright_depth([patient.intact], shot, patient.grain)
-    return float(np.abs(ndimage.uniform_filter(change, max(1, round(1 / shot.spacing_mm)))).max())
-
-
-def _upright_depth(parts: Sequence[Part], shot: Shot, grain: Grain) -> Image:
-    upright = Shot(shot.view, shot.centre, 0.0, shot.size, shot.spacing_mm)
-    return upright.depth(parts, grain)
+    change = upright.depth(broken, patient.grain) - upright.depth([patient.intact], patient.grain)
+    return float(np.abs(ndimage.uniform_filter(change, round(1 / FINE_MM))).max())
 
 
 def _picture(

@@ -11,7 +11,8 @@ from numpy.random import Generator
 from scipy import ndimage
 
 from osteon.phantom.anatomy import Layer, Part
-from osteon.phantom.solids import Floats, Image, View, span, without_hollows
+from osteon.phantom.solids import chord, span, without_hollows
+from osteon.phantom.space import Floats, Image, View
 
 GRAIN_MM = 0.4
 GRAIN_CELLS = 96
@@ -107,44 +108,47 @@ def depth(parts: Sequence[Part], view: View, canvas: Canvas, grain: Grain) -> Im
 def _depth_of(part: Part, view: View, z: Floats, u: Floats, pattern: Pattern) -> Image:
     total = np.zeros((len(z), len(u)), np.float32)
     ruler = None
-    lengths: dict[int, tuple[Image, Image, Image]] = {}
     for layer in part.layers:
-        if id(layer.solid) not in lengths:
-            low, high = span(layer.solid, view, z, u)
-            if part.fragment is not None and ruler is None:  # the first layer is the whole bone
-                ruler = part.fragment.ruler(view, z, u, (float(low.min()), float(high.max())))
-            length = ruler.length(low, high) if ruler else high - low
-            for enter, leave in without_hollows(layer.solid, (low, high), view, z, u):
-                length = length - (ruler.length(enter, leave) if ruler else leave - enter)
-            lengths[id(layer.solid)] = (length, low, high)
-        length, low, high = lengths[id(layer.solid)]
-        weight = np.interp(z, layer.heights, layer.weights).astype(np.float32)
-        total += weight[:, None] * length
+        solid = layer.solid
+        weight = np.interp(z, layer.heights, layer.weights).astype(np.float32)[:, None]
+        if part.fragment is None and not (solid.planes or solid.hollows or layer.grain.any()):
+            total += weight * chord(solid.shape, view, z, u)
+            continue
+        low, high = span(solid, view, z, u)
+        if part.fragment is not None and ruler is None:  # the first layer is the whole bone
+            ruler = part.fragment.ruler(view, z, u, (float(low.min()), float(high.max())))
+        length = ruler.length(low, high) if ruler else high - low
+        for enter, leave in without_hollows(solid, (low, high), view, z, u):
+            length -= ruler.length(enter, leave) if ruler else leave - enter
+        total += weight * length
         if layer.grain.any():
-            total += _grained(layer, part, view, (z, u), (length, low, high), pattern)
+            total += _grained(layer, _Stretch(view, z, u, low, high, length), part.anchor, pattern)
     return total
 
 
-def _grained(
-    layer: Layer,
-    part: Part,
-    view: View,
-    place: tuple[Floats, Floats],
-    inside: tuple[Image, Image, Image],
-    pattern: Pattern,
-) -> Image:
-    z, u = place
-    length, low, high = inside
-    found = np.zeros_like(length)
-    rows, columns = np.nonzero(length > 0)
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """Rays at heights z (rows,) and positions u (columns,), where they enter and leave, and mm of matter between."""
+
+    view: View
+    z: Floats
+    u: Floats
+    low: Image
+    high: Image
+    length: Image
+
+
+def _grained(layer: Layer, rays: _Stretch, anchor: Floats, pattern: Pattern) -> Image:
+    """What the trabecular pattern of a layer adds to the depth; (rows, columns)."""
+    found = np.zeros_like(rays.length)
+    rows, columns = np.nonzero(rays.length > 0)
     if len(rows):
-        enter, leave = low[rows, columns], high[rows, columns]
-        along = float(part.anchor[:2] @ view.along)
-        across = float(part.anchor[:2] @ view.across)
-        sums = pattern.between(u[columns] - across, z[rows] - part.anchor[2], enter - along, leave - along)
+        low, high = rays.low[rows, columns], rays.high[rows, columns]
+        along, across = float(anchor[:2] @ rays.view.along), float(anchor[:2] @ rays.view.across)
+        sums = pattern.between(rays.u[columns] - across, rays.z[rows] - anchor[2], low - along, high - along)
         # Where a fracture or a hollow takes away a share of the ray, it takes that share of the pattern.
-        share = length[rows, columns] / np.maximum(leave - enter, 1e-3)
-        found[rows, columns] = np.interp(z[rows], layer.heights, layer.grain).astype(np.float32) * sums * share
+        share = rays.length[rows, columns] / np.maximum(high - low, 1e-3)
+        found[rows, columns] = np.interp(rays.z, layer.heights, layer.grain).astype(np.float32)[rows] * sums * share
     return found
 
 

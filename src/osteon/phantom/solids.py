@@ -1,7 +1,7 @@
 """Solids whose every horizontal section is an ellipse, and how long a horizontal ray runs inside them.
 
-Patient axes in mm: x towards the thumb, y towards the back of the hand, z towards the fingers. All rays are horizontal,
-so one row of an image lies in one height z, where each solid is an ellipse: chords follow in closed form.
+All rays are horizontal, so one row of an image lies in one height z, where each solid is an ellipse: chords follow in
+closed form. Axes are those of `osteon.phantom.space`.
 
 An ellipse is kept like the covariance of a normal distribution: the points p with (p − c)ᵀ S⁻¹ (p − c) ≤ 1, S the
 "spread". Its shadow on a direction, its chords and its sections are then those of marginals and conditionals.
@@ -13,63 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
+from osteon.phantom.space import Floats, Image, Motion, View
 
 STEP_MM = 0.5
 """Distance between the sections that a tube keeps; between them, they are interpolated."""
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """A rigid motion: p ↦ rotation · (p − about) + about + shift.
-
-    Attributes:
-        rotation: (3, 3), orthonormal.
-        about, shift: (3,) mm.
-    """
-
-    rotation: Floats
-    about: Floats
-    shift: Floats
-
-    def __call__(self, points: ArrayLike) -> Floats:
-        """Move (..., 3) points."""
-        return (np.asarray(points, float) - self.about) @ self.rotation.T + self.about + self.shift
-
-
-def shifted_by(shift: ArrayLike) -> Motion:
-    """A motion without rotation."""
-    return Motion(np.eye(3), np.zeros(3), np.asarray(shift, float))
-
-
-def rotation_about(axis: ArrayLike, angle_deg: float) -> Floats:
-    """(3, 3) rotation matrix, right-handed, about an axis through the origin (Rodrigues)."""
-    x, y, z = np.asarray(axis, float) / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.deg2rad(angle_deg)
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """Horizontal parallel rays. `along` is their direction, `across` that of growing columns; both unit, in (x, y)."""
-
-    across: Floats
-    along: Floats
-
-
-def view_at(angle_deg: float, *, mirrored: bool = False) -> View:
-    """Rays at an angle about the forearm: 0 runs along y (AP, PA), 90 along x (lateral).
-
-    `mirrored` lets the columns run the other way, as they do for the other side of the body.
-    """
-    angle = np.deg2rad(angle_deg)
-    across = np.array([np.cos(angle), -np.sin(angle)])
-    return View(-across if mirrored else across, np.array([np.sin(angle), np.cos(angle)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +97,11 @@ class Tube:
         spread = inverse @ np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2) @ inverse.T
         return replace(self, z=axis[:, 2], stack=Sections(axis[:, :2], spread[:, [0, 0, 1], [0, 1, 1]]))
 
+    def trimmed(self, low: float, high: float) -> Self:
+        first, last = np.searchsorted(self.z, (low, high))
+        kept = slice(max(int(first) - 1, 0), int(last) + 1)
+        return replace(self, z=self.z[kept], stack=Sections(self.stack.centre[kept], self.stack.spread[kept]))
+
     def bent(self, shift: Floats, low: float, high: float) -> Self:
         """The tube with its sections shifted by nothing below `low`, by `shift` (2,) above `high`, smoothly between."""
         share = np.clip((self.z - low) / (high - low), 0, 1)
@@ -189,6 +144,14 @@ class Solid:
             hollows=tuple(h.moved(motion) for h in self.hollows),
         )
 
+    def trimmed(self, low: float, high: float) -> Self:
+        """The solid between two heights, and at most STEP_MM more; an ellipsoid stays whole."""
+        return replace(self, shape=self.shape.trimmed(low, high)) if isinstance(self.shape, Tube) else self
+
+    def bent(self, shift: Floats, low: float, high: float) -> Self:
+        """As `Tube.bent`; an ellipsoid stays where it is."""
+        return replace(self, shape=self.shape.bent(shift, low, high)) if isinstance(self.shape, Tube) else self
+
     def bounds(self, view: View) -> tuple[float, float, float, float]:
         """Lowest and highest z, lowest and highest position across the rays; planes and hollows are not regarded."""
         low, high = self.shape.heights
@@ -210,14 +173,19 @@ def span(solid: Solid, view: View, z: Floats, u: Floats) -> Interval:
     low, high = _ellipse_span(solid.shape, view, z, u)
     for cut in solid.planes:
         slope = float(cut.normal[:2] @ view.along)
-        rest = cut.offset - cut.normal[2] * z[:, None] - float(cut.normal[:2] @ view.across) * u[None, :]
-        if abs(slope) < 1e-6:
-            high = np.where(rest < 0, low, high)
-        elif slope > 0:
-            high = np.minimum(high, (rest / slope).astype(np.float32))
+        rest, lean = cut.offset - cut.normal[2] * z, float(cut.normal[:2] @ view.across) * u
+        if abs(slope) < 1e-6:  # the plane holds the rays: all of one or none
+            high = np.where(rest[:, None] < lean, low, high)
         else:
-            low = np.maximum(low, (rest / slope).astype(np.float32))
+            border = (rest / slope).astype(np.float32)[:, None] - (lean / slope).astype(np.float32)
+            low, high = (low, np.minimum(high, border)) if slope > 0 else (np.maximum(low, border), high)
     return low, np.maximum(low, high)
+
+
+def chord(shape: Tube | Ellipsoid, view: View, z: Floats, u: Floats) -> Image:
+    """How long the rays at heights z (rows,) and positions u (columns,) run inside a whole shape, mm."""
+    across, _, uu, ut, tt = shape.sections(z).seen(view)
+    return 2 * _half_chord(u, across, uu, np.maximum(tt - ut**2 / np.maximum(uu, TINY), 0))
 
 
 def without_hollows(solid: Solid, interval: Interval, view: View, z: Floats, u: Floats) -> list[Interval]:
@@ -231,16 +199,31 @@ def without_hollows(solid: Solid, interval: Interval, view: View, z: Floats, u: 
     return inside
 
 
+TINY = 1e-9
+"""mm²: an ellipse with less spread than this is a point, which no ray hits."""
+
+
 def _ellipse_span(shape: Tube | Ellipsoid, view: View, z: Floats, u: Floats) -> Interval:
     across, along, uu, ut, tt = shape.sections(z).seen(view)
-    hit = uu > 1e-9
-    safe = np.where(hit, uu, 1.0)
-    off = (u[None, :] - across[:, None]).astype(np.float32)
-    share = 1 - off**2 * np.where(hit, 1 / safe, 1e9).astype(np.float32)[:, None]
-    depth = np.sqrt(np.maximum(tt - ut**2 / safe, 0) * hit).astype(np.float32)
-    half = depth[:, None] * np.sqrt(np.maximum(share, 0))
-    middle = along.astype(np.float32)[:, None] + off * (ut / safe).astype(np.float32)[:, None]
+    lean = ut / np.maximum(uu, TINY)
+    half = _half_chord(u, across, uu, np.maximum(tt - lean * ut, 0))
+    middle = (
+        lean.astype(np.float32)[:, None] * u.astype(np.float32) + (along - lean * across).astype(np.float32)[:, None]
+    )
     return middle - half, middle + half
+
+
+def _half_chord(u: Floats, across: Floats, uu: Floats, thickness: Floats) -> Image:
+    """√thickness · √(1 − (u − across)² / uu), 0 outside; the other arguments (rows,)."""
+    size = np.sqrt(np.maximum(uu, TINY))
+    share = np.subtract(u.astype(np.float32), across.astype(np.float32)[:, None])
+    share *= (1 / size).astype(np.float32)[:, None]
+    np.square(share, out=share)
+    np.subtract(1, share, out=share)
+    np.maximum(share, 0, out=share)
+    np.sqrt(share, out=share)
+    share *= (np.sqrt(thickness) * (uu > TINY)).astype(np.float32)[:, None]
+    return share
 
 
 def ellipsoid(centre: ArrayLike, semi_axes: ArrayLike, rotation: Floats | None = None) -> Ellipsoid:
@@ -257,9 +240,9 @@ def tube(knots: Floats, *, inset: float | Floats = 0.0) -> Tube:
     """
     low, high = knots[0, 0], knots[-1, 0]
     z = np.linspace(low, high, max(2, round((high - low) / STEP_MM) + 1))
-    profile = PchipInterpolator(knots[:, 0], knots[:, 1:])(z)
     wall = np.broadcast_to(np.asarray(inset, float), (len(knots),))
-    half = np.maximum(profile[:, 2:] - PchipInterpolator(knots[:, 0], wall)(z)[:, None], 0)
+    profile = PchipInterpolator(knots[:, 0], np.column_stack([knots[:, 1:], wall]))(z)
+    half = np.maximum(profile[:, 2:4] - profile[:, 4:], 0)
     spread = np.column_stack([half[:, 0] ** 2, np.zeros(len(z)), half[:, 1] ** 2])
     return Tube(z, Sections(profile[:, :2], spread))
 

@@ -1,6 +1,6 @@
 """The wrist of a random person, from forearm to fingertips; and how its radius breaks.
 
-Origin: the middle of the joint between radius and carpus. Axes as in `osteon.phantom.solids`.
+Origin: the middle of the joint between radius and carpus. Axes as in `osteon.phantom.space`.
 """
 
 from __future__ import annotations
@@ -12,31 +12,21 @@ import numpy as np
 from numpy.random import Generator
 
 from osteon.phantom.anatomy import (
-    CORTEX,
     FAT,
-    MARROW,
     MUSCLE,
-    Layer,
     Part,
     Person,
     bent,
+    bone_layers,
     even_layer,
     moved,
-    spongy_layer,
 )
 from osteon.phantom.fracture import Fracture, Fragment
-from osteon.phantom.solids import (
-    Ellipsoid,
-    Floats,
-    Motion,
-    Plane,
-    Solid,
-    ellipsoid,
-    plane,
-    rotation_about,
-    shifted_by,
-    tube,
-)
+from osteon.phantom.solids import Ellipsoid, Plane, Solid, ellipsoid, plane, tube
+from osteon.phantom.space import Floats, Motion, rotation_about, shifted_by
+
+TRIM_MM = 2.5
+"""How far a fragment is followed beyond the surface at which it ends: more than any gap is open."""
 
 
 def wrist(person: Person, rng: Generator) -> list[Part]:
@@ -60,9 +50,7 @@ def break_radius(parts: Sequence[Part], fracture: Fracture) -> list[Part]:
     broken: list[Part] = []
     for part in parts:
         if part.name == "radius":
-            distal = tuple(replace(layer, solid=layer.solid.moved(fracture.motion)) for layer in part.layers)
-            broken.append(replace(part, name="radius, proximal", fragment=Fragment(fracture, distal=False)))
-            broken.append(replace(part, name="radius, distal", layers=distal, fragment=Fragment(fracture, distal=True)))
+            broken += _fragments(part, fracture)
         elif part.role == "follows":
             broken.append(moved(part, shifted_by(carried)))
         elif part.role == "bends":
@@ -70,6 +58,20 @@ def break_radius(parts: Sequence[Part], fracture: Fracture) -> list[Part]:
         else:
             broken.append(part)
     return broken
+
+
+def _fragments(radius: Part, fracture: Fracture) -> list[Part]:
+    """The near and the far side; both are trimmed to the heights that they can reach, which saves half of the work."""
+    surface = fracture.points(radius.layers[0].solid, whole=True)[:, 2]
+    low, high = float(surface.min()) - TRIM_MM, float(surface.max()) + TRIM_MM
+    far = moved(radius, fracture.motion)
+    near_layers = tuple(replace(x, solid=x.solid.trimmed(-np.inf, high)) for x in radius.layers)
+    far_layers = tuple(replace(x, solid=x.solid.trimmed(low, np.inf)) for x in far.layers)
+    return [
+        replace(radius, name="radius, proximal", layers=near_layers, fragment=Fragment(fracture, distal=False)),
+        # The anchor stays: the trabecular pattern belongs to the place, not to the fragment.
+        replace(radius, name="radius, distal", layers=far_layers, fragment=Fragment(fracture, distal=True)),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +168,8 @@ def _radius(build: _Build) -> Part:
     outer = Solid(tube(knots), (plane(normal, joint),), (bowl,))
     under = joint - plate * normal / np.linalg.norm(normal)
     inner = Solid(tube(knots, inset=walls), (plane(normal, under),), (inner_bowl,))
-    fade = (-34 * size, -12 * size)
-    layers = (
-        even_layer(outer, CORTEX - MUSCLE),
-        even_layer(inner, MARROW - CORTEX),
-        spongy_layer(inner, build.spongy() - MARROW, fade),
-    )
-    return Part("radius", "stays", layers, np.array([10.0, 0, -20]) * size)
+    profile = np.array([(-34, 0.15), (-12, 1)]) * (size, 1)
+    return Part("radius", "stays", bone_layers(outer, inner, build.spongy(), profile), np.array([10.0, 0, -20]) * size)
 
 
 def _ulna(build: _Build) -> list[Part]:
@@ -192,17 +189,9 @@ def _ulna(build: _Build) -> list[Part]:
     )
     walls = np.array([2.4, 2.5, 2.3, 1.9, 1.2, 0.8, 0.8, 1.0, 1.0]) * cortex * size
     outer, inner = Solid(tube(knots)), Solid(tube(knots, inset=walls))
-    shaft = Part(
-        "ulna",
-        "stays",
-        (
-            even_layer(outer, CORTEX - MUSCLE),
-            even_layer(inner, MARROW - CORTEX),
-            spongy_layer(inner, build.spongy() - MARROW, (-26 * size, -10 * size)),
-        ),
-        np.array([-15.0, 2, -15]) * size,
-    )
-    styloid = ellipsoid(build.near((-21.3, 3.6, 0.2)), np.array([1.7, 1.9, 4.6]) * size, rotation_about((0, 1, 0), -9))
+    layers = bone_layers(outer, inner, build.spongy(), np.array([(-26, 0.15), (-10, 1)]) * (size, 1))
+    shaft = Part("ulna", "stays", layers, np.array([-15.0, 2, -15]) * size)
+    styloid = ellipsoid(build.near((-21.0, 3.6, -0.4)), np.array([2.2, 2.4, 5.2]) * size, rotation_about((0, 1, 0), -9))
     return [shaft, _nodule(build, "ulnar styloid", styloid, (), "stays", 0.45)]
 
 
@@ -241,11 +230,7 @@ def _nodule(build: _Build, name: str, body: Ellipsoid, facets: tuple[Plane, ...]
     axes, turn = np.linalg.eigh(body.spread)
     core = ellipsoid(body.centre, np.sqrt(axes) - wall, turn)
     inner = Solid(core, tuple(Plane(f.normal, f.offset - wall) for f in facets))
-    layers = (
-        even_layer(Solid(body, facets), CORTEX - MUSCLE),
-        even_layer(inner, MARROW - CORTEX),
-        spongy_layer(inner, build.spongy() * 1.05 - MARROW),
-    )
+    layers = bone_layers(Solid(body, facets), inner, 1.05 * build.spongy(), np.array([(0.0, 1.0)]))
     return Part(name, role, layers, body.centre)
 
 
@@ -292,15 +277,8 @@ def _shaft(build: _Build, name: str, length: float, width: float, place: Motion)
     knots = np.array([(f * length, 0.0, 0.0, a * scale, b * scale) for f, a, b in profile])
     walls = np.array([0.9, 0.8, 0.7, 0.7, 0.9, 1.6, 2.0, 1.6, 0.8, 0.6, 0.7, 0.8]) * build.person.cortex * scale
     inner = Solid(tube(knots, inset=walls))
-    spongy = build.spongy() - MARROW
-    ends = np.array([0.1, 0.3, 0.7, 0.85]) * length
-    layers = (
-        even_layer(Solid(tube(knots)), CORTEX - MUSCLE),
-        even_layer(inner, MARROW - CORTEX),
-        Layer(inner, ends, np.array([1, 0.1, 0.1, 1]) * spongy, np.array([0.42, 0.05, 0.05, 0.42]) * spongy),
-    )
-    part = moved(Part(name, "follows", layers, np.array([0, 0, length / 2])), place)
-    # Heights along the bone become heights in the limb, which a lean shortens.
-    upright = place.rotation[2, 2]
-    low = place.shift[2]
-    return replace(part, layers=tuple(replace(x, heights=low + x.heights * upright) for x in part.layers))
+    # Heights of the profile are those in the limb, which a lean of the bone shortens.
+    ends = np.array([(0.1, 1), (0.3, 0.1), (0.7, 0.1), (0.85, 1)])
+    ends[:, 0] = place.shift[2] + ends[:, 0] * length * place.rotation[2, 2]
+    layers = bone_layers(Solid(tube(knots)), inner, build.spongy(), ends)
+    return moved(Part(name, "follows", layers, np.array([0, 0, length / 2])), place)
