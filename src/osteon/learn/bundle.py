@@ -65,8 +65,9 @@ class Bundle:
             raise unknown_name("task", self.task, TASKS)
         if self.operating_point not in self.thresholds:
             raise unknown_name("operating point", self.operating_point, self.thresholds)
-        if not all(math.isfinite(cut) for cut in self.thresholds.values()):
-            raise ValueError(f"thresholds are numbers, not {dict(self.thresholds)}")
+        numbers = (*self.thresholds.values(), self.calibration.slope, self.calibration.intercept)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("a threshold or the calibration is not a finite number")
         if min(self.size) < 1:
             raise ValueError(f"a size is positive, not {self.size}")
 

