@@ -38,6 +38,7 @@ REFUSAL_CODES: dict[str, str] = {
     "too_small": "an image of fewer than 32 pixels a side",
     "too_large": "an image of more than 100 million pixels, or a file that unpacks to more than 1 GiB",
     "duplicate_file": "the same bytes as a file already taken",
+    "changed": "a file that is gone, or is no longer the one that was ingested",
     "no_label": "no row of the label table names this image or its study",
     "bad_label": "a label that is neither yes nor no",
     "step_refused": "a step of the recipe could not use this image",
