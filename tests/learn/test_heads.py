@@ -69,6 +69,8 @@ def test_a_head_of_another_size_is_refused(trunk: Trunk) -> None:
     for head in (nn.Linear(trunk.spec.d, 1), nn.Linear(2 * trunk.spec.d, 2)):
         with pytest.raises(ValueError, match=f"{2 * trunk.spec.d}, 1"):
             Classifier(trunk, head)
+    with pytest.raises(ValueError, match=f"{2 * trunk.spec.d} pooled features, not 3"):
+        Classifier.from_linear(trunk, np.ones(3), 0.0)
 
 
 def test_the_whole_classifier_can_learn() -> None:

@@ -46,20 +46,25 @@ def grad_cam(classifier: Classifier, image: NDArray[np.uint8], *, flips: bool = 
     Returns:
         (height, width) float32 in 0..1.
     """
-    device = classifier.head.weight.device
-    grey = torch.from_numpy(np.ascontiguousarray(image)).to(device)[None, None].float() / 255.0
     training = [module for module in classifier.modules() if module.training]
     classifier.eval()
     try:
-        evidence = _evidence(classifier, grey)
-        if flips:
-            evidence = (evidence + mirrored(_evidence(classifier, mirrored(grey)))) / 2
+        with torch.inference_mode(False):  # a caller in inference mode has no gradients to give
+            small = _small_map(classifier, image, flips)
     finally:
         for module in training:
             module.training = True  # not .train(): that would also switch on what was off below
-    small = evidence[0, 0].cpu().numpy()
     large = cv2.resize(small, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large / large.max() if large.max() > 0 else large, np.float32)
+
+
+def _small_map(classifier: Classifier, image: NDArray[np.uint8], flips: bool) -> Heat:
+    """The map at the size of the trunk's maps, not yet scaled."""
+    grey = torch.from_numpy(np.ascontiguousarray(image)).to(classifier.head.weight.device)[None, None].float() / 255.0
+    evidence = _evidence(classifier, grey)
+    if flips:
+        evidence = (evidence + mirrored(_evidence(classifier, mirrored(grey)))) / 2
+    return np.asarray(evidence[0, 0].cpu().numpy())
 
 
 def _evidence(classifier: Classifier, grey: torch.Tensor) -> torch.Tensor:

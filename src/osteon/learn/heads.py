@@ -65,9 +65,11 @@ class Classifier(nn.Module):
         """
         divided = np.asarray(weight, np.float64).reshape(-1) / np.asarray(scale, np.float64)
         shifted = float(bias) - float(np.sum(divided * np.asarray(mean, np.float64)))
+        if divided.shape != (2 * trunk.spec.d,):
+            raise ValueError(f"{trunk.spec.name} has {2 * trunk.spec.d} pooled features, not {divided.size}")
         classifier = cls(trunk)
         with torch.no_grad():
-            classifier.head.weight.copy_(torch.from_numpy(divided).reshape(1, -1))
+            classifier.head.weight.copy_(torch.from_numpy(divided)[None])
             classifier.head.bias.fill_(shifted)
         return classifier
 
