@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 from osteon.errors import UnreadableImage
@@ -22,6 +22,7 @@ from osteon.errors import UnreadableImage
 PARSING_ERRORS = (
     ArithmeticError,  # decimal.InvalidOperation, OverflowError
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,  # KeyError, IndexError, unknown character sets
@@ -29,11 +30,20 @@ PARSING_ERRORS = (
     OSError,
     RuntimeError,  # NotImplementedError, RecursionError (sequences nested by the thousand), decoders
     TypeError,
-    ValueError,  # UnicodeError, BytesLengthException
+    ValueError,  # UnicodeError
     struct.error,
     zlib.error,
 )
 """What pydicom raises on damaged bytes, found by fuzzing. Nothing else is caught."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of foreign code says, in one printable line of bounded length."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # pydicom lists the failures of its decoders by name below a first line of its own; osteon gives it one decoder.
+    line = lines[-1].strip().removeprefix("imagecodecs: ")
+    return "".join(c for c in line if c.isprintable())[:160]
+
 
 _LONGEST_TEXT = 256  # LO and UI hold 64 characters; more is damage and would only swell the manifest
 

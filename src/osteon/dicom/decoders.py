@@ -18,7 +18,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner, get_decoder
 
-from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.attributes import PARSING_ERRORS, reason_of
 from osteon.dicom.pixels import Encoding
 from osteon.errors import UnreadableImage
 
@@ -43,15 +43,21 @@ class Codec:
 
 
 def _jpeg(frame: bytes, container: np.dtype[Any]) -> _Array:
-    # libjpeg fills a stream that is cut short with grey and only warns. In entropy-coded data FF is always followed
-    # by 00 or a restart marker, so an end-of-image marker after the last start of scan is a real one.
-    if frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
-        raise ValueError("the JPEG stream has no end marker: it is cut short")
+    _refuse_cut(frame)
     return np.asarray(imagecodecs.jpeg8_decode(frame))
 
 
 def _jpeg_ls(frame: bytes, container: np.dtype[Any]) -> _Array:
+    _refuse_cut(frame)
     return np.asarray(imagecodecs.jpegls_decode(frame))
+
+
+def _refuse_cut(frame: bytes) -> None:
+    # libjpeg fills a stream that is cut short with grey and only warns; CharLS may count missing bits for seconds.
+    # In the coded data FF is never followed by a byte from 80 on, restart markers aside, so an end-of-image marker
+    # after the last start of scan is a real one.
+    if frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
+        raise ValueError("the stream has no end marker: it is cut short")
 
 
 def _jpeg_2000(frame: bytes, container: np.dtype[Any]) -> _Array:
@@ -187,6 +193,8 @@ def words_of(dataset: Dataset, encoding: Encoding, syntax: str) -> _Array:
     """
     compressed = syntax in CODECS
     try:
+        if "PixelData" not in dataset:
+            raise ValueError("the file ends within them")
         element = dataset["PixelData"]
         if element.is_undefined_length != compressed:
             raise ValueError(f"they are not encoded as transfer syntax {syntax} says")
@@ -194,10 +202,8 @@ def words_of(dataset: Dataset, encoding: Encoding, syntax: str) -> _Array:
         options = _options(encoding, element.VR)
         words = decoder_of(syntax).as_array(element.value, index=0, raw=True, decoding_plugin=plugin, **options)[0]
     except PARSING_ERRORS as error:
-        # pydicom lists the failures of its plugins, here of one, after a first line of its own.
-        reason = str(error).rpartition(f"{PLUGIN}: ")[2] or type(error).__name__
         raise UnreadableImage(
-            "undecodable", f"the pixel data cannot be decoded: {reason}", remedy="export the image again"
+            "undecodable", f"the pixel data cannot be decoded ({reason_of(error)})", remedy="export the image again"
         ) from error
     return words.astype(words.dtype.newbyteorder("="), copy=False)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from osteon.dicom.attributes import reason_of
 from osteon.dicom.pixels import check_size
 from osteon.errors import UnreadableImage
 from osteon.types import Header, Pixels
@@ -59,7 +60,7 @@ def read_raster(data: bytes) -> tuple[Pixels, Header]:
         # Pillow reduces 16-bit colour to 8 bits and libjpeg in imagecodecs takes truncated files: each does one half.
         pixels = np.asarray(image.convert(_GREY_OR_RGB[image.mode])) if image.format == "JPEG" else _png(data)
     except _ERRORS as error:
-        raise _undecodable(f"the {image.format} data cannot be decoded ({error})") from error
+        raise _undecodable(f"the {image.format} data cannot be decoded ({reason_of(error)})") from error
     pixels, notes = _grey(pixels)
     if orientation != 1:
         notes.append(f"turned upright as EXIF orientation {orientation} says")
@@ -81,17 +82,20 @@ _GREY_OR_RGB = {"L": "L", "RGB": "RGB", "CMYK": "RGB"}
 
 
 def _open(data: bytes) -> tuple[Image.Image, int]:
+    """The image, not yet decoded, and its EXIF orientation (1, upright, where there is none)."""
     try:
         image = Image.open(BytesIO(data), formats=("PNG", "JPEG"))
+        check_size(image.height, image.width)
         frames = getattr(image, "n_frames", 1)
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = Image.Exif()  # not image.getexif(), which decodes a PNG to look behind its pixels
+        exif.load(image.info.get("exif", b""))
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
     except Image.DecompressionBombError as error:
-        raise UnreadableImage("too_large", f"{error}", remedy="reduce it first") from error
+        raise UnreadableImage("too_large", reason_of(error), remedy="reduce it first") from error
     except _ERRORS as error:
-        raise _undecodable(f"the header of the image cannot be read ({error})") from error
+        raise _undecodable(f"the header of the image cannot be read ({reason_of(error)})") from error
     if frames != 1:
         raise UnreadableImage("multi_frame", f"the file holds {frames} images", remedy="save each as its own file")
-    check_size(image.height, image.width)
     return image, orientation if orientation in range(1, 9) else 1
 
 

@@ -18,14 +18,15 @@ from typing import TypeVar
 import numpy as np
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osteon import files
-from osteon.dicom.attributes import PARSING_ERRORS, Attributes
+from osteon.dicom.attributes import PARSING_ERRORS, Attributes, reason_of
 from osteon.dicom.chain import chain_of, encoding_of
 from osteon.dicom.decoders import CODECS, NATIVE, words_of
 from osteon.dicom.header import RADIOGRAPHS, header_of, modality_of
-from osteon.dicom.pixels import Encoding, present
+from osteon.dicom.pixels import Chain, Encoding, present
 from osteon.dicom.raster import peek_raster, read_raster
 from osteon.errors import UnreadableImage
 from osteon.types import Header, Radiograph
@@ -137,12 +138,8 @@ def _read(data: bytes) -> Radiograph:
         pixels, header = read_raster(data)
         white = int(np.iinfo(pixels.dtype).max)
     else:
-        dataset, has_pixels = _parsed(data, whole=True)
-        attributes, encoding, syntax = _checked(dataset, has_pixels)
-        chain = chain_of(attributes, encoding)
-        header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
-        pixels, white = present(words_of(dataset, encoding, syntax), encoding, chain)
-        header = replace(header, notes=tuple(attributes.notes))
+        header, encoding, chain = _described(data)
+        pixels, white = present(words_of(_parsed(data), encoding, header.transfer_syntax), encoding, chain)
     if pixels.min() == pixels.max():
         raise UnreadableImage("blank", f"every pixel is shown as {pixels.min()}", remedy="leave it out")
     return Radiograph(pixels=pixels, white=white, header=header)
@@ -151,17 +148,17 @@ def _read(data: bytes) -> Radiograph:
 def _peek(data: bytes) -> tuple[Header, int, int]:
     if _kind_of(data) == "raster":
         return peek_raster(data)
-    attributes, encoding, syntax = _checked(*_parsed(data, whole=False))
-    chain_of(attributes, encoding)  # for its refusals and notes
-    header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
-    return replace(header, notes=tuple(attributes.notes)), encoding.rows, encoding.columns
+    header, encoding, _ = _described(data)
+    return header, encoding.rows, encoding.columns
 
 
-def _parsed(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
-    """The data set, with or without its pixel data, and whether there are any.
+def _described(data: bytes) -> tuple[Header, Encoding, Chain]:
+    """All that a DICOM file says of its image before the pixel data begin.
+
+    The pixel data are parsed apart from it, since pydicom drops the whole header of a file that ends within them.
 
     Raises:
-        UnreadableImage: `not_dicom` or `too_large`.
+        UnreadableImage: for every reason that can be known without the pixels.
     """
     met: list[int] = []
 
@@ -171,13 +168,22 @@ def _parsed(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
         return bool(met)
 
     _refuse_bomb(data)
+    dataset = _parsed(data, at_pixels)
+    attributes = Attributes(dataset)
+    syntax = _checked(attributes, Attributes(dataset.file_meta), has_pixels=_PIXEL_DATA in met)
+    encoding = encoding_of(attributes)
+    chain = chain_of(attributes, encoding)
+    header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
+    return replace(header, notes=tuple(attributes.notes)), encoding, chain
+
+
+def _parsed(data: bytes, stop: Callable[[BaseTag, str | None, int], bool] | None = None) -> FileDataset:
     try:
-        dataset = read_partial(BytesIO(data), None if whole else at_pixels, force=True)
+        return read_partial(BytesIO(data), stop, force=True)
     except PARSING_ERRORS as error:
         raise UnreadableImage(
-            "not_dicom", f"the DICOM header cannot be parsed ({error})", remedy="export the image again"
+            "not_dicom", f"the DICOM header cannot be parsed ({reason_of(error)})", remedy="export the image again"
         ) from error
-    return dataset, "PixelData" in dataset if whole else _PIXEL_DATA in met
 
 
 def _refuse_bomb(data: bytes) -> None:
@@ -196,14 +202,13 @@ def _refuse_bomb(data: bytes) -> None:
         return  # pydicom will find the same, and say so
 
 
-def _checked(dataset: FileDataset, has_pixels: bool) -> tuple[Attributes, Encoding, str]:
-    """The attributes, the encoding and the transfer syntax of a radiograph.
+def _checked(attributes: Attributes, meta: Attributes, *, has_pixels: bool) -> str:
+    """The transfer syntax of a single-frame radiograph, from its attributes and its meta information.
 
     Raises:
-        UnreadableImage: `no_pixels`, `no_transfer_syntax`, `not_a_radiograph`, `multi_frame`, `undecodable`, and those
-            of `encoding_of`, tried in this order.
+        UnreadableImage: `no_pixels`, `no_transfer_syntax`, `not_a_radiograph`, `multi_frame` or `undecodable`, tried
+            in this order.
     """
-    attributes, meta = Attributes(dataset), Attributes(dataset.file_meta)
     modality, syntax = modality_of(attributes), meta.text("TransferSyntaxUID")
     if not has_pixels:
         raise _without_pixels(attributes, directory=meta.text("MediaStorageSOPClassUID") == _DIRECTORY)
@@ -222,10 +227,9 @@ def _checked(dataset: FileDataset, has_pixels: bool) -> tuple[Attributes, Encodi
     frames = attributes.number("NumberOfFrames")
     if frames is not None and frames > 1:
         raise UnreadableImage("multi_frame", f"the image has {frames:g} frames", remedy="export each by itself")
-    encoding = encoding_of(attributes)
     if syntax not in CODECS and syntax not in NATIVE:
         raise _undecodable(f"transfer syntax {syntax} is not supported")
-    return attributes, encoding, syntax
+    return syntax
 
 
 def _without_pixels(attributes: Attributes, *, directory: bool) -> UnreadableImage:
@@ -235,7 +239,7 @@ def _without_pixels(attributes: Attributes, *, directory: bool) -> UnreadableIma
         )
     if attributes.has("Rows"):
         return _undecodable("the pixel data are missing or cut short")
-    what = modality_of(attributes) or "nothing it names"
+    what = modality_of(attributes) or "no modality stated; the file may be cut short"
     return UnreadableImage("no_pixels", f"the file holds no image ({what})", remedy="leave it out")
 
 

@@ -1,0 +1,201 @@
+"""Every transfer syntax: the same pixels back, and nothing that is cut short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels import get_decoder
+
+from osteon.dicom.decoders import CODECS, NATIVE, PLUGIN, decoder_of
+from osteon.dicom.read import read
+from osteon.errors import UnreadableImage
+from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY, a_dataset, a_file, a_radiograph_file, stored_values
+from tests.make import SHARED
+
+COMPRESSED = sorted({*SYNTAXES_LOSSLESS, *SYNTAXES_LOSSY} - set(NATIVE))
+
+
+def as_stored(low: int, bits: int) -> dict[str, Any]:
+    """The window that shows `bits` bits from `low` on as they are."""
+    width = 2**bits - 1
+    return {"WindowCenter": low + width / 2, "WindowWidth": width, "VOILUTFunction": "LINEAR_EXACT"}
+
+
+def frame_of(data: bytes) -> bytes:
+    from io import BytesIO
+
+    return get_frame(dcmread(BytesIO(data)).PixelData, 0, number_of_frames=1)
+
+
+def with_frame(stored: np.ndarray, frame: bytes, syntax: str, **attributes: Any) -> bytes:
+    dataset = a_dataset(stored, **attributes)
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    return a_file(dataset, syntax)
+
+
+def refusal(data: bytes) -> UnreadableImage:
+    with pytest.raises(UnreadableImage) as caught:
+        read(data)
+    return caught.value
+
+
+def test_all_syntaxes_that_are_read_are_tested() -> None:
+    assert set(SYNTAXES_LOSSLESS) | set(SYNTAXES_LOSSY) == {*CODECS, *NATIVE}
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("syntax", SYNTAXES_LOSSLESS)
+def test_lossless_syntaxes_give_every_value_back(syntax: str, bits: int, signed: bool) -> None:
+    stored = stored_values(bits=bits, signed=signed)
+    low = int(stored.min())
+    radiograph = read(a_radiograph_file(stored, syntax=syntax, bits=bits, **as_stored(low, bits)))
+    assert (radiograph.pixels == stored.astype(int) - low).all()
+    assert radiograph.white == 2**bits - 1
+    assert radiograph.header.transfer_syntax == syntax
+    assert radiograph.header.notes == ()
+    assert radiograph.pixels.dtype.isnative
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES_LOSSY)
+def test_lossy_syntaxes_give_nearly_the_same_image(syntax: str) -> None:
+    bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
+    stored = stored_values(bits=bits)
+    radiograph = read(a_radiograph_file(stored, syntax=syntax, bits=bits, **as_stored(0, bits)))
+    difference = np.abs(radiograph.pixels.astype(int) - stored)
+    assert difference.max() <= (5 if bits == 8 else 60)
+    assert difference.mean() < 0.004 * 2**bits
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(33, 35), (32, 33), (33, 32)])
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_odd_sizes_of_8_bits_survive_padding_and_byte_order(rows: int, columns: int, vr: str, syntax: str) -> None:
+    stored = stored_values(rows, columns, bits=8)
+    dataset = a_dataset(stored, **as_stored(0, 8))
+    if vr == "OW" and syntax == uid.ExplicitVRBigEndian:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+    dataset["PixelData"].VR = vr
+    assert (read(a_file(dataset, syntax)).pixels == stored).all()
+
+
+def test_values_that_a_lossy_codec_overshoots_are_white_not_black() -> None:
+    # A 12-bit stream of a 10-bit image, with one pixel just above the range, as in RG3_JPLY of the NEMA samples.
+    stored = np.full((64, 64), 512, np.uint16)
+    stored[20:40, 20:40] = 1023
+    stream = stored.copy()
+    stream[30, 30] = 1030
+    frame = bytes(imagecodecs.jpeg8_encode(stream, 100, bitspersample=12))
+    decoded = imagecodecs.jpeg8_decode(frame)
+    assert decoded.max() > 1023
+    radiograph = read(with_frame(stored, frame, uid.JPEGExtended12Bit, bits=10, **as_stored(0, 10)))
+    assert (radiograph.pixels == np.minimum(decoded, 1023)).all()
+
+
+def test_values_far_beyond_the_bits_stored_are_refused() -> None:
+    stored = stored_values(bits=12)
+    frame = bytes(imagecodecs.jpeg8_encode(stored, 98, bitspersample=12))
+    error = refusal(with_frame(stored, frame, uid.JPEGExtended12Bit, bits=8))
+    assert error.code == "undecodable"
+    assert "beyond 8 bits" in error.message
+
+
+@pytest.mark.parametrize("part", [0.3, 0.8, 0.98])
+@pytest.mark.parametrize("syntax", COMPRESSED)
+def test_a_stream_that_is_cut_short_is_refused(syntax: str, part: float) -> None:
+    bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
+    stored = stored_values(bits=bits)
+    frame = frame_of(a_radiograph_file(stored, syntax=syntax, bits=bits))
+    cut = frame[: int(len(frame) * part)]
+    assert refusal(with_frame(stored, cut, syntax, bits=bits)).code == "undecodable"
+
+
+@pytest.mark.parametrize("missing", [1, 2, 500])
+def test_uncompressed_pixels_that_are_cut_short_are_refused(missing: int) -> None:
+    stored = stored_values()
+    dataset = a_dataset(stored, bits=12)
+    dataset.PixelData = dataset.PixelData[: -missing - missing % 2]
+    assert refusal(a_file(dataset)).code == "undecodable"
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED)
+def test_a_stream_of_another_size_is_refused_before_it_is_decoded(syntax: str) -> None:
+    bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
+    stored = stored_values(48, 40, bits=bits)
+    frame = frame_of(a_radiograph_file(stored, syntax=syntax, bits=bits))
+    error = refusal(with_frame(stored, frame, syntax, bits=bits, Rows=49))
+    assert error.code == "undecodable"
+    assert "48 × 40" in error.message or syntax == uid.RLELossless  # whose streams do not state a size
+
+
+def test_a_stream_of_16_bits_does_not_fit_8_allocated() -> None:
+    frame = bytes(imagecodecs.jpegls_encode(stored_values(bits=12)))
+    assert refusal(with_frame(stored_values(bits=8), frame, uid.JPEGLSLossless)).code == "undecodable"
+
+
+def test_a_stream_of_another_kind_than_stated_is_refused() -> None:
+    stored = stored_values()
+    frame = frame_of(a_radiograph_file(stored, syntax=uid.JPEG2000Lossless, bits=12))
+    for syntax in set(COMPRESSED) - {uid.JPEG2000, uid.HTJ2K, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL}:
+        if syntax != uid.JPEG2000Lossless:
+            assert refusal(with_frame(stored, frame, syntax, bits=12)).code == "undecodable"
+
+
+def test_fragments_under_an_uncompressed_syntax_and_the_reverse_are_refused() -> None:
+    stored = stored_values()
+    plain, packed = b"1.2.840.10008.1.2.1\0", uid.RLELossless.encode() + b"\0"
+    assert refusal(a_radiograph_file(stored, bits=12).replace(plain, packed)).code == "undecodable"
+    rle = a_radiograph_file(stored, bits=12, syntax=uid.RLELossless)
+    assert refusal(rle.replace(packed, plain)).code == "undecodable"
+
+
+def test_an_unknown_transfer_syntax_is_named() -> None:
+    data = a_radiograph_file(stored_values(), bits=12)
+    error = refusal(data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.77"))
+    assert error.code == "undecodable"
+    assert "1.2.840.10008.1.2.77" in error.message
+
+
+def test_the_plugin_serves_pydicom_from_its_first_use_on() -> None:
+    decoder = decoder_of(uid.JPEGLSLossless)
+    assert PLUGIN in decoder.available_plugins
+    assert decoder_of(uid.JPEGLSLossless) is decoder is get_decoder(uid.JPEGLSLossless)
+    assert decoder_of(uid.ExplicitVRLittleEndian).available_plugins == ()
+
+
+def test_importing_the_decoders_changes_nothing_in_pydicom() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import osteon.dicom.read, pydicom.config as c; from pydicom.pixels import get_decoder; "
+        "from osteon.dicom.decoders import CODECS, PLUGIN; "
+        "assert all(PLUGIN not in get_decoder(u).available_plugins for u in CODECS)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["RG2", "RG3"])
+def test_lossless_variants_of_one_image_are_equal(name: str) -> None:
+    folder = SHARED / "dicom" / "nema_wg04"
+    images = [read(folder / f"{name}_{kind}.dcm") for kind in ("UNC", "RLE", "JPLL", "JLSL", "J2KR")]
+    for image in images[1:]:
+        assert (image.pixels == images[0].pixels).all()
+    for kind in ("JPLY", "JLSN", "J2KI"):
+        lossy = read(folder / f"{name}_{kind}.dcm")
+        assert np.abs(lossy.pixels.astype(int) - images[0].pixels.astype(int)).max() < 0.1 * images[0].white
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["RG2_JPLL", "RG3_JPLL"])
+def test_two_lossless_jpeg_decoders_agree(name: str) -> None:
+    frame = frame_of((SHARED / "dicom" / "nema_wg04" / f"{name}.dcm").read_bytes())
+    assert (imagecodecs.jpeg8_decode(frame) == imagecodecs.jpegsof3_decode(frame)).all()
