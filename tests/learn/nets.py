@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -57,6 +59,17 @@ def write_images(folder: Path, count: int, *, sizes: Sequence[tuple[int, int]] =
         cv2.imwrite(str(path), grey_image(*sizes[i % len(sizes)], seed=i))
         images[f"image{i:04d}"] = path
     return images
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writing beyond `size` bytes of a file fails inside, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def batch_of(*images: NDArray[np.uint8]) -> Tensor:

@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from osteon import files
 from osteon.dataset.steps import RECIPES, Fit, PadToSquare
-from osteon.errors import BadTable, Mismatch, NotFound, OsteonError, UnknownName
+from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound, OsteonError, UnknownName
 from osteon.learn.backbones import open_backbone
 from osteon.learn.bundle import Bundle, Figure, Origin, card, load, save
 from osteon.learn.fuse import fused
 from osteon.learn.heads import Classifier
 from osteon.types import Calibration, Estimate
-from tests.learn.nets import TINY, batch_of, grey_image
+from tests.learn.nets import TINY, batch_of, grey_image, largest_file
 
 ORIGIN = Origin(
     data="Phantom wrists: 60 patients, 120 images, 40 % fractured.",
@@ -241,6 +241,8 @@ def test_a_failed_save_leaves_the_earlier_bundle(tmp_path: Path) -> None:
     bad = replace(ORIGIN, data=object())  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         save(a_bundle(origin=bad), folder)
+    with largest_file(1000), pytest.raises(CannotWrite):
+        save(a_bundle(seed=1), folder)
     assert files.digest_of(folder) == before
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 

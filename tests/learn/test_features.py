@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -22,7 +19,7 @@ from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.features import FeatureBank, extract
 from osteon.learn.fuse import fused
 from osteon.learn.torchvision_shim import timm
-from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image, write_images
+from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image, largest_file, write_images
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +171,21 @@ def test_features_of_another_trunk_are_never_served(tmp_path: Path, tiny: Trunk)
     assert files.digest_of(tmp_path / "bank") == digest
 
 
+def test_a_bank_carries_its_trunk(tmp_path: Path, tiny: Trunk) -> None:
+    images = write_images(tmp_path / "images", 2)
+    bank = extract(tiny, images, tmp_path / "bank")
+    trunk = FeatureBank.open(tmp_path / "bank").open_trunk()
+    assert trunk.spec == tiny.spec and not trunk.training
+    assert np.array_equal(extract(trunk, images, tmp_path / "again").array(list(images)), bank.array(list(images)))
+    other = extract(open_backbone(TINY, "random", seed=1), images, tmp_path / "other")
+    shutil.copy(other.folder / "trunk.safetensors", bank.folder / "trunk.safetensors")
+    with pytest.raises(Mismatch, match="does not hold the weights"):
+        bank.open_trunk()
+    (bank.folder / "trunk.safetensors").unlink()
+    with pytest.raises(NotFound):
+        bank.open_trunk()
+
+
 def test_bad_input_ends_in_a_clear_error(tmp_path: Path, tiny: Trunk) -> None:
     images = write_images(tmp_path / "images", 2)
     with pytest.raises(TooFewCases):
@@ -215,17 +227,6 @@ def test_a_damaged_bank_is_refused(tmp_path: Path, tiny: Trunk) -> None:
     assert len(FeatureBank.open(tmp_path / "bank")) == 3
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writing beyond `size` bytes of a file fails inside, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_leaves_the_bank_as_it_was(tmp_path: Path, tiny: Trunk) -> None:
     images = write_images(tmp_path / "images", 90)
     few = dict(list(images.items())[:20])
@@ -236,6 +237,8 @@ def test_a_full_disk_leaves_the_bank_as_it_was(tmp_path: Path, tiny: Trunk) -> N
     bank = FeatureBank.open(tmp_path / "bank")
     assert len(bank) == 20 and np.array_equal(bank.array(list(few)), wanted)
     extract(tiny, images, tmp_path / "bank")
+    with largest_file(1000), pytest.raises(CannotWrite):
+        extract(tiny, images, tmp_path / "fresh")
     extract(tiny, images, tmp_path / "fresh")
     assert files.digest_of(tmp_path / "bank") == files.digest_of(tmp_path / "fresh")
 

@@ -239,6 +239,20 @@ def build(architecture: str, *, seed: int = 0) -> nn.Module:
     return net
 
 
+def rebuild(spec: TrunkSpec, state: stored.State, where: str) -> Trunk:
+    """The trunk of a spec from its stored weights, in evaluation mode; needs no network.
+
+    Raises:
+        Mismatch: if `state`, which came from `where`, is not the weights that the spec names.
+        UnknownName: if timm has no such architecture.
+    """
+    net = build(spec.name)
+    stored.fill(net, state, classifier=(), where=where)
+    if stored.digest_of(net.state_dict()) != spec.digest:
+        raise Mismatch(f"{where} does not hold the weights of {spec}", remedy="make it again, or copy it again")
+    return Trunk(net, spec).eval()
+
+
 def check_known(architecture: str) -> None:
     """Raises UnknownName unless timm has such an architecture; the remedy lists names that are like it."""
     if not timm.is_model(architecture):

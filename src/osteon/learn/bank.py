@@ -1,8 +1,8 @@
 """The folder of a feature bank: rows are only ever added, and each is named once it is on the disk.
 
-`bank.json` says which trunk, `features.npy` (rows, 2, 2d) float32 is memory-mapped, and line i of `index.tsv` says
-which image row i is of, and the SHA-256 of the file that it was computed from. A line is written once its row is on
-the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new row.
+`bank.json` and `trunk.safetensors` are the trunk, `features.npy` (rows, 2, 2d) float32 is memory-mapped, and line i of
+`index.tsv` says which image row i is of, and the SHA-256 of the file that it was computed from. A line is written once
+its row is on the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new row.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from osteon import files
 from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound
-from osteon.learn.backbones import TrunkSpec
+from osteon.learn import weights
+from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
 from osteon.learn.heads import FLIPS
 
 FORMAT = 1
-BANK, INDEX, FEATURES = "bank.json", "index.tsv", "features.npy"
+BANK, TRUNK, INDEX, FEATURES = "bank.json", "trunk.safetensors", "index.tsv", "features.npy"
 
 _HEADER_BYTES = 128  # of a .npy file, with room for any number of rows
 
@@ -72,6 +73,16 @@ class FeatureBank:
             raise BadTable(f"{folder / FEATURES} holds fewer rows than its index", remedy=f"delete it and {remedy}")
         return bank
 
+    def open_trunk(self) -> Trunk:
+        """The trunk that the features were computed with, in evaluation mode; needs neither network nor its origin.
+
+        Raises:
+            NotFound: if its weights were deleted.
+            Mismatch: if they are others.
+        """
+        path = self.folder / TRUNK
+        return rebuild(self.trunk, weights.read(files.must_exist(path, remedy="compute the bank again")), str(path))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -116,14 +127,22 @@ class Row:
     values: NDArray[np.float32]
 
 
-def begin(folder: Path, spec: TrunkSpec) -> FeatureBank:
-    """The bank in the folder, empty if there was none, ready to be added to."""
+def begin(folder: Path, trunk: Trunk) -> FeatureBank:
+    """The bank in the folder, empty if there was none, ready to be added to.
+
+    Raises:
+        Mismatch: if it holds features of another trunk.
+        CannotWrite: if it cannot be made.
+    """
+    spec = trunk.spec
     if not (folder / BANK).exists():
         with _explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / FEATURES).open("wb") as stream:
                 _write_header(stream, 0, spec.d)
             (folder / INDEX).write_bytes(b"")
+            with files.replacing(folder / TRUNK) as temporary:
+                weights.write(temporary, trunk.net.state_dict())
         files.write_json(folder / BANK, {"format": FORMAT, "trunk": asdict(spec)})
     bank = FeatureBank.open(folder)
     if bank.trunk != spec:

@@ -12,15 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save_file
-
 from osteon import files
 from osteon.dataset import steps
 from osteon.errors import BadTable, Mismatch, unknown_name
 from osteon.learn import weights
-from osteon.learn.backbones import Trunk, TrunkSpec, build
+from osteon.learn.backbones import TrunkSpec, rebuild
 from osteon.learn.heads import Classifier
 from osteon.learn.origin import Figure, Origin
 from osteon.tasks import TASKS
@@ -104,9 +100,8 @@ def save(bundle: Bundle, folder: Path) -> Bundle:
     spec = bundle.classifier.trunk.spec
     if weights.digest_of(bundle.classifier.trunk.net.state_dict()) != spec.digest:
         raise Mismatch(f"the weights of {spec} were changed", remedy="call trunk.mark_trained before saving")
-    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in bundle.classifier.state_dict().items()}
     with files.replacing_folder(folder) as temporary:
-        save_file(tensors, temporary / WEIGHTS)
+        weights.write(temporary / WEIGHTS, bundle.classifier.state_dict())
         files.write_json(temporary / DESCRIPTION, _to_json(bundle, files.digest_of(temporary / WEIGHTS)))
         saved = replace(bundle, digest=files.digest_of(temporary / DESCRIPTION))
         (temporary / CARD).write_text(card(saved), encoding="utf-8")
@@ -184,18 +179,10 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
 
 
 def _classifier(path: Path, digest: str, spec: TrunkSpec) -> Classifier:
-    weights.check_digest(files.must_exist(path, remedy=_REMEDY), digest)
-    try:
-        tensors = load_tensors(path.read_bytes())
-    except SafetensorError as error:
-        raise Mismatch(f"{path} is no safetensors file ({error})", remedy=_REMEDY) from error
+    tensors = weights.read(files.must_exist(path, remedy=_REMEDY), digest=digest)
     prefix = "trunk.net."
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    net = build(spec.name)
-    weights.fill(net, state, classifier=(), where=str(path))
-    if weights.digest_of(net.state_dict()) != spec.digest:
-        raise Mismatch(f"{path} does not hold the weights that {DESCRIPTION} names", remedy=_REMEDY)
-    classifier = Classifier(Trunk(net, spec))
+    classifier = Classifier(rebuild(spec, state, str(path)))
     head = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
     weights.fill(classifier.head, head, classifier=(), where=f"the head in {path}")
     return classifier.eval()

