@@ -113,3 +113,16 @@ def some_predictions(
         }
     )
     return tables.check(frame, tables.PREDICTIONS, "some_predictions")
+
+
+def with_floors(predictions: pd.DataFrame, *, seed: int = 9, **strengths: float) -> pd.DataFrame:
+    """The predictions of one model and of floors on the same images, by keyword; strength 0 is a constant score."""
+    rng = np.random.default_rng(seed)
+    target = predictions["target"].to_numpy(float)
+    tables_of = [predictions]
+    for name, strength in strengths.items():
+        score = strength * target + rng.normal(size=len(target)) * (strength > 0)
+        tables_of.append(
+            predictions.assign(model=f"floor:{name}", score=score, probability=1 / (1 + np.exp(strength / 2 - score)))
+        )
+    return pd.concat(tables_of, ignore_index=True)

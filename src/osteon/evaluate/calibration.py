@@ -39,8 +39,10 @@ def fit_platt(score: ArrayLike, target: ArrayLike) -> Calibration:
     p, n = int(positive.sum()), int((~positive).sum())
     if not p or not n:
         raise TooFewCases("a calibration needs cases of both classes", remedy="use fewer folds or more patients")
-    centre, spread = values.mean(), values.std() or 1.0
-    standard = (values - centre) / spread
+    centre, spread = values.mean(), values.std()
+    constant = spread <= 1e-12 * np.abs(values).max()  # what is left of the spread of equal numbers is rounding
+    spread = 1.0 if constant else spread
+    standard = np.zeros(p + n) if constant else (values - centre) / spread
     wanted = np.where(positive, (p + 1) / (p + 2), 1 / (n + 2))
 
     def loss(coefficients: Floats) -> tuple[float, Floats]:
@@ -51,7 +53,7 @@ def fit_platt(score: ArrayLike, target: ArrayLike) -> Calibration:
 
     best = minimize(
         loss,
-        x0=np.array([1.0, logit(p / (p + n))]),
+        x0=np.array([FLATTEST if constant else 1.0, logit(p / (p + n))]),
         jac=True,
         method="L-BFGS-B",
         bounds=[(FLATTEST, None), (None, None)],

@@ -59,7 +59,7 @@ class Drawing:
 
 @contextmanager
 def drawing(name: str, size: tuple[float, float], says: str) -> Iterator[tuple[Figure, Drawing]]:
-    """A figure of `size` inches that becomes SVG text; `name` keeps its ids apart, `says` is for screen readers."""
+    """A figure of `size` inches that becomes SVG text; `name` salts its ids, `says` is for screen readers."""
     result = Drawing()
     with mpl.rc_context({**STYLE, "svg.hashsalt": f"osteon-{name}"}):
         figure = Figure(figsize=size)
@@ -67,7 +67,14 @@ def drawing(name: str, size: tuple[float, float], says: str) -> Iterator[tuple[F
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", metadata=nothing)
-    result.text = _inline(buffer.getvalue(), name, says)
+    result.text = _inline(buffer.getvalue(), says)
+
+
+def with_ids(svg: str, prefix: str) -> str:
+    """The figure with a prefix to all its ids, so that no two figures of a page share one."""
+    for mark in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(mark, f"{mark}{prefix}-")
+    return svg
 
 
 def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
@@ -244,13 +251,11 @@ def _short(value: str) -> str:
     return textwrap.shorten(value, 28, placeholder="…")
 
 
-def _inline(svg: str, name: str, says: str) -> str:
-    """SVG for the inside of a page: no prologue, no fixed size, ids that no other figure of the page uses."""
+def _inline(svg: str, says: str) -> str:
+    """SVG for the inside of a page: no prologue and no fixed size."""
     body = svg[svg.index("<svg ") :]
     head, rest = body.split(">", 1)
     box = head[head.index("viewBox=") :].split('"')[1]
-    for mark in ('id="', 'href="#', "url(#"):
-        rest = rest.replace(mark, f"{mark}{name}-")
     opening = (
         f'<svg class="figure" role="img" aria-label="{says}" viewBox="{box}" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'

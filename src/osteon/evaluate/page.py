@@ -32,12 +32,18 @@ def page(report: Mapping[str, Any]) -> str:
     parts = [("validation", report["validation"])]
     if report["test"]["state"] == "opened":
         parts.append(("test", report["test"]))
-    drawn = {name: pictures(part, report["model"]) for name, part in parts}
+    # Safe as markup: matplotlib has escaped the texts inside, and what is around them is our own.
+    drawn = {
+        name: {
+            key: Markup(figures.with_ids(svg, f"{name}-{key}")) for key, svg in pictures(part, report["model"]).items()
+        }
+        for name, part in parts
+    }
     return environment.get_template(TEMPLATE).render(report=report, parts=parts, pictures=drawn) + "\n"
 
 
-def pictures(part: Mapping[str, Any], model: str) -> dict[str, Markup]:
-    """Every figure that the part has numbers for, by name."""
+def pictures(part: Mapping[str, Any], model: str) -> dict[str, str]:
+    """Every figure that the part has numbers for: name → SVG text."""
     curves, found = part["curves"], part["discrimination"]
     scale = "calibrated probability" if found["pooled_on"] == "probability" else "score"
     titles = {name: title_of(name) for name in curves["roc"]["lines"]}
@@ -52,8 +58,7 @@ def pictures(part: Mapping[str, Any], model: str) -> dict[str, Markup]:
         drawn["decision"] = figures.decision(curves)
     if part["subgroups"]:
         drawn["subgroups"] = figures.subgroups(part["subgroups"], found["auroc_pooled"])
-    # matplotlib has escaped the texts inside; the markup around them is our own.
-    return {name: Markup(svg) for name, svg in drawn.items()}
+    return drawn
 
 
 def figure(estimate: Mapping[str, Any] | None, digits: int = 3) -> Markup:

@@ -110,9 +110,9 @@ def write(report: Mapping[str, Any], folder: Path) -> None:
         CannotWrite: if the folder cannot be written; earlier reports are then as they were.
     """
     text = page(report)
-    files.write_json(folder / JSON, report)
     with files.replacing(folder / HTML) as temporary:
         temporary.write_text(text, encoding="utf-8")
+        files.write_json(folder / JSON, report)  # inside: if it fails, the page of the earlier report stays too
 
 
 def is_phantom(manifest: pd.DataFrame | None) -> bool:
