@@ -75,7 +75,7 @@ def draw_grain(rng: Generator) -> Grain:
     k = np.sqrt(flat[:, None, None] ** 2 + flat[:, None] ** 2 + (2.2 * tall) ** 2)
     k[0, 0, 0] = np.inf
     band = (k**-0.6 * np.exp(-((k / 1.15) ** 6)) * (k > 0.16)).astype(np.float32)
-    field = np.fft.irfftn(np.fft.rfftn(noise) * band, (n, n, n)).astype(np.float32)
+    field = np.fft.irfftn(np.fft.rfftn(noise) * band, (n, n, n), axes=(0, 1, 2)).astype(np.float32)
     return Grain(field / field.std())
 
 

@@ -177,7 +177,8 @@ def span(solid: Solid, view: View, z: Floats, u: Floats) -> Interval:
         if abs(slope) < 1e-6:  # the plane holds the rays: all of one or none
             high = np.where(rest[:, None] < lean, low, high)
         else:
-            border = (rest / slope).astype(np.float32)[:, None] - (lean / slope).astype(np.float32)
+            # In double precision: both terms grow without bound as the plane turns into the rays.
+            border = ((rest / slope)[:, None] - lean / slope).astype(np.float32)
             low, high = (low, np.minimum(high, border)) if slope > 0 else (np.maximum(low, border), high)
     return low, np.maximum(low, high)
 
