@@ -23,8 +23,9 @@ class BoneWhite:
     """Invert the grey values of an image that shows dark bone on a light ground.
 
     The rule, on a copy of at most 128 px without its constant edge lines, stretched so that its 1st and 99th
-    percentile are 0 and 1: whiteness = (½ - mean) + ½ · correlation(grey, gradient). The open ground beside a limb is
-    larger and smoother than the bone; where bone is white the mean lies below one half and bright places are rough.
+    percentile are 0 and 1: whiteness = (½ - mean) + (½ - mean along the edge) + correlation(grey, roughness), where
+    roughness is |grey - its blur by 2 px|. Where bone is white, most of the image and most of its edge are dark
+    ground or soft tissue, and the bright places are the rough ones.
     The image is inverted if its negative has the larger whiteness. Judged is the whole source as its file shows it,
     whatever the frame by now, so that a second application decides the same.
     """
@@ -146,11 +147,13 @@ def _whiteness(image: NDArray[np.float32]) -> float:
     if high - low < 1:
         return 0.0
     grey = np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
-    steepness = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
-    spread = float(grey.std() * steepness.std())
-    covariance = float(np.mean((grey - grey.mean()) * (steepness - steepness.mean())))
-    return 0.5 - float(grey.mean()) + (0.5 * covariance / spread if spread > 0 else 0.0)
+    rough = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0))
+    width = max(2, min(grey.shape) // 16)
+    edge = np.ones(grey.shape, bool)
+    edge[width:-width, width:-width] = False
+    spread = float(grey.std() * rough.std())
+    covariance = float(np.mean((grey - grey.mean()) * (rough - rough.mean())))
+    return 1.0 - float(grey.mean()) - float(grey[edge].mean()) + (covariance / spread if spread > 0 else 0.0)
 
 
 def _without_constant_edges(image: NDArray[np.float32]) -> NDArray[np.float32]:
