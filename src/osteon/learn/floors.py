@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon import tables
-from osteon.errors import NotFound, UnreadableImage
+from osteon.errors import NotFound
 from osteon.learn.logistic import Array, fit_path
 from osteon.learn.nested import (
     REGULARISATIONS,
@@ -28,6 +28,7 @@ from osteon.learn.nested import (
     log_odds,
     nested,
 )
+from osteon.learn.prepared import pixels_of
 from osteon.tasks import TASKS
 from osteon.types import Progress, silent
 
@@ -206,10 +207,7 @@ def _thumbnails(manifest: pd.DataFrame, images: Mapping[str, Path], layout: Layo
 
 
 def _thumbnail(image: str, images: Mapping[str, Path]) -> Array:
-    path = images.get(image)
-    if path is None or not path.exists():
+    if image not in images:
         raise NotFound(f"there is no prepared image of {image}", remedy="run osteon prepare again")
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise UnreadableImage("undecodable", f"{path} cannot be decoded", remedy="run osteon prepare again")
-    return np.asarray(cv2.resize(pixels, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).ravel() / 255.0)
+    small = cv2.resize(pixels_of(images[image]), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return np.asarray(small.ravel() / 255.0)

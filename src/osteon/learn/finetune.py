@@ -1,0 +1,162 @@
+"""Fine-tuning over all folds: the same predictions table, floors and final model as from frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from osteon.dataset.splits import SEALED, split
+from osteon.errors import NotFound
+from osteon.evaluate.calibration import fit_platt
+from osteon.evaluate.thresholds import choose
+from osteon.learn.batches import Batches, Images, decode
+from osteon.learn.checkpoints import Epoch
+from osteon.learn.floors import floors
+from osteon.learn.heads import Classifier
+from osteon.learn.nested import REGULARISATIONS, UNUSED, Layout, as_predictions, lay_out
+from osteon.learn.train import HeldOut, TrainOptions, fit, scores
+from osteon.types import Calibration, Progress, silent
+
+HELD_OUT = 5
+"""One part in so many of the patients of a training part chooses the epoch and calibrates."""
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuning:
+    """What the folds said, and the network fine-tuned on all of them.
+
+    Attributes:
+        predictions: rows of the model and of the floors, as in `crossval.CrossValidation`.
+        classifier: the final network, its trunk marked as trained.
+        calibration: from its scores to probabilities, fitted on the images held out of its training.
+        thresholds: operating point → cut-off on the calibrated out-of-fold probabilities.
+        epochs: losses of each fold's epochs, in order, and of the final network's last.
+        notes: model name → what its reader should know.
+    """
+
+    predictions: pd.DataFrame
+    classifier: Classifier
+    calibration: Calibration
+    thresholds: dict[str, float]
+    epochs: tuple[tuple[Epoch, ...], ...]
+    notes: dict[str, str]
+
+
+def fine_tune(
+    manifest: pd.DataFrame,
+    images: Mapping[str, Path],
+    fresh: Callable[[], Classifier],
+    options: TrainOptions,
+    folder: Path,
+    *,
+    seed: int,
+    model: str = "model",
+    regularisations: Sequence[float] = REGULARISATIONS,
+    progress: Progress = silent,
+) -> FineTuning:
+    """Fine-tune one network per fold and one on all folds, beside the floors.
+
+    Within each fold, one in five patients of its training part is held out: their images choose the epoch and fit the
+    Platt scaling, the others train. The final network is made in the same manner from all labelled images. A call that
+    was cut off goes on, when repeated, from the checkpoints in `folder`.
+
+    Args:
+        manifest: with the columns group and fold, as `osteon split` wrote it.
+        images: image id → prepared PNG.
+        fresh: makes the network to start from, the same each time.
+        options: how to train.
+        folder: gets the decoded images, which are removed at the end, and a checkpoint per fold.
+        seed: of the held-out patients, the order, the augmentation and dropout.
+        model: its name in the predictions table.
+        regularisations: C for the floors to choose from.
+        progress: called with the thousandths of all runs done and their number.
+
+    Raises:
+        TooFewCases: for fewer than three folds, or too few patients of a class in a training part.
+        NotFound, UnreadableImage, BadTable: for a prepared image that is not there, does not decode or is of another
+            size than the others, before training starts.
+        Mismatch, Diverged, CannotWrite: as `train.fit`.
+    """
+    layout = lay_out(manifest)
+    pixels, place = _decoded(manifest, images, layout, folder)
+    beside = floors(manifest, images, regularisations=regularisations)
+    score, probability = np.full(len(manifest), np.nan), np.full(len(manifest), np.nan)
+    epochs, best = [], []
+    for number, fold in enumerate([*layout.folds, SEALED]):  # without the sealed part: the final model, on all folds
+        rows = layout.training[layout.left_out.index(() if fold == SEALED else (fold,))]
+        held_out = _held_out(manifest, rows, seed)
+        fitted = fit(
+            fresh(),
+            _batches(pixels, place, layout, rows & ~held_out, options),
+            HeldOut(pixels, place[held_out], layout.target[held_out].astype(np.float32)),
+            options,
+            folder / ("final" if fold == SEALED else f"fold-{fold}"),
+            seed=seed,
+            progress=_part_of(progress, number, len(layout.folds) + 1),
+        )
+        own = layout.fold == fold
+        calibration = fit_platt(scores(fitted.classifier, pixels, place[held_out]), layout.target[held_out])
+        score[own] = scores(fitted.classifier, pixels, place[own])
+        probability[own] = calibration(score[own])
+        epochs.append(fitted.epochs)
+        best.append(fitted.best + 1)
+    final = fitted.classifier
+    final.trunk.mark_trained(f"fine-tuned, best of {options.epochs} epochs: {best[-1]}")
+    (folder / "pixels.npy").unlink()
+    labelled = layout.labelled
+    return FineTuning(
+        predictions=pd.concat(
+            [as_predictions(model, manifest, layout, score, probability), beside.predictions], ignore_index=True
+        ),
+        classifier=final,
+        calibration=calibration,
+        thresholds=choose(probability[labelled], layout.target[labelled]),
+        epochs=tuple(epochs),
+        notes=beside.notes | {model: _said(best, options)},
+    )
+
+
+def _decoded(
+    manifest: pd.DataFrame, images: Mapping[str, Path], layout: Layout, folder: Path
+) -> tuple[Images, NDArray[np.intp]]:
+    """The decoded images of all rows in use, and the place of each row among them (n,)."""
+    used = layout.fold != UNUSED
+    names = manifest["image"][used].tolist()
+    missing = [name for name in names if name not in images]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} images are not prepared (such as {missing[0]})", remedy="run osteon prepare again"
+        )
+    return decode([images[name] for name in names], folder), np.cumsum(used) - 1
+
+
+def _batches(
+    pixels: Images, place: NDArray[np.intp], layout: Layout, rows: NDArray[np.bool_], options: TrainOptions
+) -> Batches:
+    target = layout.target[rows].astype(np.float32)
+    return Batches(pixels, place[rows], target, options.batch, options.augmentation)
+
+
+def _held_out(manifest: pd.DataFrame, rows: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """(n,) whole groups among the training rows, with their share of each class."""
+    inner = split(manifest[rows], folds=HELD_OUT, seed=seed, group_by="group")
+    found = np.zeros(len(manifest), bool)
+    found[np.flatnonzero(rows)] = inner["fold"].to_numpy(int) == 0
+    return found
+
+
+def _part_of(progress: Progress, number: int, runs: int) -> Progress:
+    def report(done: int, total: int) -> None:
+        progress(1000 * number + 1000 * done // total, 1000 * runs)
+
+    return report
+
+
+def _said(best: Sequence[int], options: TrainOptions) -> str:
+    folds = ", ".join(map(str, best[:-1]))
+    return f"best of {options.epochs} epochs in the folds: {folds}; for the final model: {best[-1]}"
