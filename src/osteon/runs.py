@@ -97,11 +97,11 @@ def recording(
         digests[str(path)] = _input_digest(path)
     result: dict[str, Any] = {}
     yield result
-    commit, dirty = _git_state()
+    revision, dirty = _git_state()
     run = Run(
         command=command,
         arguments={k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()},
-        commit=commit,
+        commit=revision,
         dirty=dirty,
         versions={"osteon": __version__, "python": platform.python_version(), **_versions()},
         seeds=dict(seeds or {}),
@@ -136,6 +136,11 @@ def chain(folder: Path, among: Sequence[Path]) -> list[Run]:
     return found
 
 
+def commit() -> str:
+    """Git commit of the code that runs, "" if it does not run from a checkout."""
+    return _git_state()[0]
+
+
 def _input_digest(path: Path) -> str:
     if path.is_dir() and (path / RECORD).exists():
         return f"run {files.read_json(path / RECORD).get('id', '')}"
@@ -150,8 +155,8 @@ def _git_state() -> tuple[str, bool]:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        commit = ask("rev-parse", "HEAD")
-        return commit, bool(commit and ask("status", "--porcelain"))
+        head = ask("rev-parse", "HEAD")
+        return head, bool(head and ask("status", "--porcelain"))
     except (OSError, subprocess.TimeoutExpired):
         # Without git the record still stands, and says so by an empty commit.
         return "", False

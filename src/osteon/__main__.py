@@ -1,0 +1,5 @@
+"""`python -m osteon` is the `osteon` command."""
+
+from osteon.cli import main
+
+main()

@@ -1,0 +1,319 @@
+"""The command line: one command per verb. It parses and prints; `osteon.verbs` does the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from osteon import __version__, settings
+from osteon.errors import OsteonError
+from osteon.types import Progress
+
+app = typer.Typer(
+    help="AI on bone radiographs, honestly measured. Research software, not a medical device.",
+    epilog="Start with `osteon demo --out demo`; it runs every command below on phantom radiographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; earlier results in it are replaced.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: settings, else one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
+
+SECONDS_BEFORE_A_BAR = 2.0
+
+
+@contextmanager
+def bars(label: str, quiet: bool) -> Iterator[Progress]:
+    """A progress bar on stderr for work over two seconds; none where nobody watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    started, task = time.monotonic(), bar.add_task(label, total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if time.monotonic() - started > SECONDS_BEFORE_A_BAR:
+            bar.start()
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
+
+
+def show(said: str, figures: dict[str, Any], as_json: bool) -> None:
+    """Print one sentence for people, or the figures for machines."""
+    print(json.dumps(figures, ensure_ascii=False, indent=2) if as_json else said)
+
+
+def _workers(asked: int | None) -> int:
+    return asked or settings.load().worker_count
+
+
+@app.command(epilog="Example: `osteon phantom cohort --patients 120 --seed 7`")
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder for the DICOM files, labels.csv and truth.parquet.")],
+    patients: Annotated[int, typer.Option(min=1, help="Patients; each has one study, AP and lateral.")] = 120,
+    fractured: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with a fracture.")] = 0.5,
+    turned: Annotated[float, typer.Option(min=0, max=1, help="Chance that an image is turned in its plane.")] = 0.2,
+    inverted: Annotated[float, typer.Option(min=0, max=1, help="Chance that pixels are inverted, unsaid.")] = 0.05,
+    marker: Annotated[float, typer.Option(min=0, max=1, help="Chance of a side marker in an image.")] = 0.6,
+    hardware: Annotated[float, typer.Option(min=0, max=1, help="Chance of metal in a study, in both classes.")] = 0.05,
+    cast: Annotated[float, typer.Option(min=0, max=1, help="Chance of a plaster in a study, in both classes.")] = 0.05,
+    seed: Seed = 0,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Make wrist radiographs whose truth is known, as DICOM studies."""
+    from osteon import verbs
+    from osteon.phantom.plan import Plan, even
+
+    plan = Plan(
+        patients=patients,
+        fractured=fractured,
+        turned=even(turned),
+        inverted=even(inverted),
+        marker=even(marker),
+        hardware=even(hardware),
+        cast=even(cast),
+    )
+    with bars("phantom", as_json) as progress:
+        done = verbs.phantom(out, plan, seed=seed, workers=_workers(workers), progress=progress)
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon ingest export --labels labels.csv --out work/ingest`")
+def ingest(
+    source: Annotated[Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files, nested as you like.")],
+    out: Out,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet: image, study or accession, and the label.")
+    ] = None,
+    patient_column: Annotated[
+        str, typer.Option(help="Column of the label table that names the patient or group.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="The question that the labels answer.")] = "fracture",
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Take in a folder of radiographs: a manifest of what can be used, and a reason for each file that cannot."""
+    from osteon import verbs
+
+    with bars("ingest", as_json) as progress:
+        done = verbs.ingest(
+            source,
+            out,
+            labels=labels,
+            patient_column=patient_column,
+            task=task,
+            workers=_workers(workers),
+            progress=progress,
+        )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon prepare work/ingest --out work/prepared`")
+def prepare(
+    ingested: Annotated[Path, typer.Argument(help="Folder that `osteon ingest` wrote.")],
+    out: Out,
+    recipe: Annotated[
+        str, typer.Option(help="What is done to each image; see the reference of the dataset room.")
+    ] = "ANY",
+    size: Annotated[
+        int | None, typer.Option(min=32, help="Side of the prepared images; default: the recipe's.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Where the files are, if they moved since ingest.")] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe on every image. Run it again after an interruption: it goes on where it was."""
+    from osteon import verbs
+
+    with bars("prepare", as_json) as progress:
+        done = verbs.prepare(
+            ingested, out, recipe=recipe, size=size, source=source, workers=_workers(workers), progress=progress
+        )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon split work/prepared --out work/split --folds 5 --test 0.2`")
+def split(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `osteon prepare` wrote.")],
+    out: Out,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    test: Annotated[float, typer.Option(min=0, max=0.9, help="Share of patients sealed away as test set.")] = 0.0,
+    duplicates: Annotated[bool, typer.Option(help="Join patients that share a near-identical image.")] = True,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Divide patients into folds and a sealed test set; patients that share an image stay together."""
+    from osteon import verbs
+
+    with bars("split", as_json) as progress:
+        done = verbs.split(prepared, out, folds=folds, test=test, duplicates=duplicates, seed=seed, progress=progress)
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon features work/prepared --out work/features`")
+def features(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `osteon prepare` wrote.")],
+    out: Out,
+    backbone: Annotated[str, typer.Option(help="A backbone of osteon, or any timm name.")] = "tf_efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="`default`, `random`, `hub`, `hub:TAG`, or a local file.")] = "default",
+    digest: Annotated[str, typer.Option(help="SHA-256 that the weights must have.")] = "",
+    batch: Annotated[int, typer.Option(min=1, help="Images a step: 1 for a CPU, more for a GPU.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Compute the features of a frozen backbone once, for each image and its mirror image."""
+    from osteon import verbs
+
+    chosen = settings.load()
+    with bars("features", as_json) as progress:
+        done = verbs.features(
+            prepared,
+            out,
+            backbone=backbone,
+            weights=weights,
+            digest=digest,
+            batch=batch,
+            settings=chosen,
+            progress=progress,
+        )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon train work/split --features work/features --out work/model`")
+def train(
+    split: Annotated[Path, typer.Argument(help="Folder that `osteon split` wrote.")],
+    out: Out,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature bank: train a head on a frozen backbone (minutes).")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Prepared folder: fine-tune the whole network (hours, or a GPU).")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="Backbone to fine-tune.")] = "tf_efficientnet_lite0",
+    weights: Annotated[str, typer.Option(help="Weights to start from, as in `osteon features`.")] = "default",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 10,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step of fine-tuning.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate of fine-tuning.")] = 3e-4,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Cross-validate by patient, beside the floors on the same folds, and make the bundle."""
+    from osteon import verbs
+
+    tuning = verbs.Tuning(backbone=backbone, weights=weights, epochs=epochs, batch=batch, learning_rate=learning_rate)
+    with bars("train", as_json) as progress:
+        done = verbs.train(
+            split,
+            out,
+            bank=features,
+            images=images,
+            tuning=tuning,
+            seed=seed,
+            settings=settings.load(),
+            progress=progress,
+        )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon evaluate work/model --manifest work/split --out work/report`")
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="predictions.parquet (or .csv), or the folder that holds it.")],
+    out: Out,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Folder that `osteon split` wrote: subgroups, sealed targets.")
+    ] = None,
+    unseal: Annotated[bool, typer.Option("--unseal", help="Open the sealed test set. This is written down.")] = False,
+    prevalence: Annotated[float | None, typer.Option(min=0, max=1, help="Prevalence for predictive values.")] = None,
+    model: Annotated[str, typer.Option(help="Which model of the table, if it holds several.")] = "",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge predictions, whoever made them: floors, intervals, calibration, operating points, subgroups."""
+    from osteon import verbs
+
+    with bars("evaluate", as_json) as progress:
+        done = verbs.evaluate(
+            predictions,
+            out,
+            manifest=manifest,
+            unseal=unseal,
+            prevalence=prevalence,
+            model=model,
+            seed=seed,
+            progress=progress,
+        )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon read wrist.dcm --bundle work/model/bundle --out work/reading`")
+def read(
+    files: Annotated[list[Path], typer.Argument(help="Files of one or several studies, or folders of them.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that `osteon train` wrote.")],
+    out: Out = Path("reading"),
+    overlays: Annotated[bool, typer.Option(help="Write an overlay that shows where the model looked.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Read studies with a bundle: a probability, how far it may be trusted, and where the model looked."""
+    from osteon import verbs
+
+    with bars("read", as_json) as progress:
+        done = verbs.read(files, bundle, out, overlays=overlays, settings=settings.load(), progress=progress)
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon demo --out demo`")
+def demo(
+    out: Out = Path("demo"),
+    patients: Annotated[int, typer.Option(min=40, help="Phantom patients.")] = 150,
+    seed: Seed = 0,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Run every command on a phantom cohort, from DICOM files to a report, a bundle and a reading."""
+    from osteon.demo import demo as run_demo
+    from osteon.phantom.plan import Plan
+
+    done = run_demo(
+        out,
+        Plan(patients=patients),
+        seed=seed,
+        workers=_workers(workers),
+        bars=lambda label: bars(label, as_json),
+        tell=lambda line: None if as_json else print(line),
+    )
+    show(done.said, done.figures, as_json)
+
+
+@app.callback(invoke_without_command=True)
+def version(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """AI on bone radiographs, honestly measured. Research software, not a medical device."""
+    if show_version:
+        print(f"osteon {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; an error becomes one sentence with its remedy, and its exit code."""
+    try:
+        app()
+    except OsteonError as error:
+        Console(stderr=True, soft_wrap=True).print(f"osteon: {error}", style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)

@@ -1,0 +1,12 @@
+"""One function per command: it reads its inputs, calls the rooms, writes its results and the run record.
+
+The command line, the demo and Python programs call these alike. Heavy libraries are imported where they are used, so
+that `osteon --help` is quick.
+"""
+
+from osteon.verbs.data import ingest, phantom, prepare, split
+from osteon.verbs.folders import Done
+from osteon.verbs.judgement import evaluate, read
+from osteon.verbs.models import Tuning, features, train
+
+__all__ = ["Done", "Tuning", "evaluate", "features", "ingest", "phantom", "prepare", "read", "split", "train"]

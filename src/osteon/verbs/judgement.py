@@ -1,0 +1,182 @@
+"""What a model is worth, and what it says: the verbs `evaluate` and `read`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osteon import files, runs, tables
+from osteon.errors import BadTable, NotFound, UnreadableImage
+from osteon.settings import Settings
+from osteon.types import Progress, Reading, silent
+from osteon.verbs.folders import MANIFEST, OPENINGS, OVERLAYS, PREDICTIONS, READINGS, SEALED, Done
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def evaluate(
+    predictions: Path,
+    out: Path,
+    *,
+    manifest: Path | None = None,
+    unseal: bool = False,
+    prevalence: float | None = None,
+    model: str = "",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Done:
+    """Judge predictions, whoever made them: `report.json` and `report.html`.
+
+    Args:
+        predictions: a predictions table, or the folder that holds `predictions.parquet`.
+        out: folder of the report.
+        manifest: what `split` wrote, for subgroups and for the sealed targets.
+        unseal: open the sealed test set; when and by which run is written beside it, in `openings.json`.
+        prevalence: for predictive values, as a share.
+        model: which model of the table, if it holds several besides floors.
+        seed: of the bootstrap.
+        progress: told of stages done.
+    """
+    from osteon.evaluate import report
+
+    path = predictions / PREDICTIONS if predictions.is_dir() else predictions
+    table = tables.read(path, tables.PREDICTIONS)
+    cases = tables.read(manifest / MANIFEST, tables.MANIFEST) if manifest else None
+    arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
+    inputs = [folder for folder in (predictions, manifest) if folder]
+    with runs.recording("evaluate", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
+        if unseal:
+            if manifest is None or cases is None:
+                raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
+            table, cases = _opened(manifest, table, cases, by=path)
+        content = report.evaluate(
+            table,
+            cases,
+            seed=seed,
+            model=model or None,
+            prevalence=prevalence,
+            openings=len(_openings(manifest)),
+            progress=progress,
+        )
+        report.write(content, out)
+        found = content["validation"]["discrimination"]
+        result |= {"sentence": content["sentence"], "model": content["model"], "phantom": content["phantom"]}
+        result |= {name: found[name] for name in ("auroc", "auroc_pooled", "average_precision", "best_floor", "gain")}
+        result |= {"test": _test_figures(content), "openings": len(_openings(manifest))}
+    opened = content["test"].get("discrimination")
+    said = f"{content['sentence']}"
+    if opened:
+        figure = opened["auroc"]
+        said += (
+            f" Sealed test set, opened {result['openings']} time(s): AUROC {figure['value']:.2f}"
+            f" ({figure['low']:.2f} to {figure['high']:.2f})."
+        )
+    return Done(said, result)
+
+
+def read(
+    paths: Sequence[Path],
+    bundle: Path,
+    out: Path,
+    *,
+    overlays: bool = True,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+) -> Done:
+    """Read studies with a bundle: `readings.json`, and overlays that show where the model looked.
+
+    Args:
+        paths: files of one or several studies, or folders of them.
+        bundle: what `train` wrote.
+        out: folder of the readings.
+        overlays: whether to write overlays.
+        settings: of this machine.
+        progress: told of studies read.
+
+    Raises:
+        UnreadableImage: if not one of the files can be read.
+    """
+    import torch
+
+    from osteon import reader
+    from osteon.learn.bundle import load
+
+    if settings and settings.threads:
+        torch.set_num_threads(settings.threads)
+    loaded = load(bundle, task="fracture")
+    studies = _studies(paths)
+    arguments = {"files": sum(map(len, studies)), "overlays": overlays, "bundle": bundle}
+    with runs.recording("read", out, arguments, inputs=[bundle]) as result:
+        readings = []
+        for done, study in enumerate(studies, start=1):
+            readings.append(reader.read(study, loaded, overlays=out / OVERLAYS if overlays else None))
+            progress(done, len(studies))
+        if not any(reading.images for reading in readings):
+            first = readings[0].refusals[0]
+            raise UnreadableImage(first.code, f"{first.path}: {first.reason}", remedy=first.remedy)
+        files.write_json(out / READINGS, [asdict(reading) for reading in readings])
+        result |= {"studies": len(readings), "images": sum(len(r.images) for r in readings), "bundle": loaded.digest}
+    said = [_said(reading) for reading in readings]
+    said += [readings[0].note, loaded.describe(), "Research software, not a medical device."]
+    return Done("\n".join(said), {"readings": [asdict(reading) for reading in readings]})
+
+
+def _said(reading: Reading) -> str:
+    lines = [f"not read: {refusal.path}: {refusal.reason}; {refusal.remedy}" for refusal in reading.refusals]
+    if reading.finding:
+        names = ", ".join(Path(image.path).name for image in reading.images)
+        figures = f"probability {reading.finding.probability:.2f}, cut-off {reading.threshold:.2f}"
+        lines.insert(0, f"{reading.decision}: {figures} ({names})")
+    return "\n".join(lines)
+
+
+def _studies(paths: Sequence[Path]) -> list[list[Path]]:
+    """The files in order, those of one study together; a file that names no study is a study of its own."""
+    from osteon.dataset.ingest import files_given
+    from osteon.dicom.read import peek
+
+    given = []
+    for path in paths:
+        files.must_exist(path)
+        given += [path / inner for inner in files_given(path)] if path.is_dir() else [path]
+    if not given:
+        raise NotFound("there are no files to read", remedy="pass radiographs, or a folder that holds some")
+    studies: dict[str, list[Path]] = {}
+    for path in given:
+        try:
+            study = peek(path)[0].study
+        except UnreadableImage:
+            study = ""  # the reader says why it cannot be read
+        studies.setdefault(study or str(path), []).append(path)
+    return list(studies.values())
+
+
+def _opened(manifest: Path, table: pd.DataFrame, cases: pd.DataFrame, *, by: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with the sealed targets, after this opening has been written down."""
+    columns = {name: tables.MANIFEST[name] for name in ("image", "target")}
+    sealed = tables.read(manifest / SEALED, columns)
+    if sealed.empty:
+        raise NotFound(f"{manifest} has no sealed test set", remedy="split with --test 0.2, say")
+    opening = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "predictions": files.digest_of(by)}
+    files.write_json(manifest / OPENINGS, [*_openings(manifest), opening])
+    answer = sealed.set_index("image")["target"]
+    return _answered(table, answer), _answered(cases, answer)
+
+
+def _answered(frame: pd.DataFrame, answer: pd.Series) -> pd.DataFrame:
+    return frame.assign(target=frame["target"].fillna(frame["image"].map(answer)))
+
+
+def _openings(manifest: Path | None) -> list[dict[str, Any]]:
+    path = manifest / OPENINGS if manifest else None
+    return list(files.read_json(path)) if path and path.exists() else []
+
+
+def _test_figures(content: dict[str, Any]) -> dict[str, Any]:
+    test = content["test"]
+    found = test.get("discrimination", {})
+    return {"state": test["state"], **{name: found[name] for name in ("auroc", "gain") if name in found}}

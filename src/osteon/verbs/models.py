@@ -1,0 +1,230 @@
+"""From folds to a model: the verbs `features` and `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osteon import runs, tables
+from osteon.errors import BadTable, Mismatch
+from osteon.settings import Settings
+from osteon.tasks import TASKS
+from osteon.types import Calibration, Estimate, Progress, silent
+from osteon.verbs.folders import BUNDLE, MANIFEST, PREDICTIONS, Done, argument, pictures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from osteon.learn.backbones import Trunk
+    from osteon.learn.heads import Classifier
+    from osteon.learn.origin import Origin
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How `train` fine-tunes a whole network."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str = "default"
+    epochs: int = 10
+    batch: int = 16
+    learning_rate: float = 3e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What either way of training gives."""
+
+    predictions: pd.DataFrame
+    classifier: Classifier
+    calibration: Calibration
+    thresholds: Mapping[str, float]
+    notes: Mapping[str, str]
+    how: str
+
+
+def features(
+    prepared: Path,
+    out: Path,
+    *,
+    backbone: str = "tf_efficientnet_lite0",
+    weights: str = "default",
+    digest: str = "",
+    batch: int = 1,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+) -> Done:
+    """Compute the features of a frozen backbone for every prepared image and its mirror image: a feature bank."""
+    from osteon.learn.features import extract
+
+    settings = settings or Settings()
+    manifest = tables.read(prepared / MANIFEST, tables.MANIFEST)
+    arguments = {"prepared": prepared.resolve(), "backbone": backbone, "weights": weights, "digest": digest}
+    with runs.recording("features", out, arguments, inputs=[prepared]) as result:
+        trunk = _trunk(backbone, weights, digest, settings)
+        images = pictures(prepared, manifest)
+        bank = extract(trunk, images, out, batch=batch, threads=settings.threads, progress=progress)
+        result |= {"backbone": str(bank.trunk), "images": len(images), "computed": bank.computed, "reused": bank.reused}
+    kept = f", {bank.reused} were there already" if bank.reused else ""
+    return Done(f"{bank.computed} images through {bank.trunk}{kept}", result)
+
+
+def train(
+    split: Path,
+    out: Path,
+    *,
+    bank: Path | None = None,
+    images: Path | None = None,
+    tuning: Tuning | None = None,
+    seed: int = 0,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+) -> Done:
+    """Cross-validate by patient beside the floors, and make the bundle: `predictions.parquet`, `bundle/`.
+
+    Args:
+        split: what `split` wrote.
+        out: folder for the results.
+        bank: what `features` wrote, to train a head on a frozen backbone; or
+        images: what `prepare` wrote, to fine-tune the whole network as `tuning` says.
+        tuning: how to fine-tune.
+        seed: of fine-tuning, and of the bootstrap behind the bundle's figures.
+        settings: of this machine.
+        progress: told of steps done.
+
+    Raises:
+        BadTable: unless exactly one of `bank` and `images` is given.
+    """
+    from osteon.dataset import journal, steps
+    from osteon.evaluate.report import evaluate
+    from osteon.learn.bundle import Bundle, save
+
+    if (bank is None) == (images is None):
+        raise BadTable("train needs a feature bank or prepared images", remedy="pass either --features or --images")
+    settings = settings or Settings()
+    manifest = tables.read(split / MANIFEST, tables.MANIFEST)
+    prepared = images or Path(argument(bank or out, "prepared", "features"))
+    arguments = {"split": split, "features": bank, "images": images, "tuning": asdict(tuning) if tuning else None}
+    inputs = [path for path in (split, bank, images) if path]
+    with runs.recording("train", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
+        shown = pictures(prepared, manifest)
+        if bank is not None:
+            trained = _head_on(bank, manifest, shown, settings, progress)
+        else:
+            trained = _tuned(tuning or Tuning(), manifest, shown, out, seed, settings, progress)
+        report = evaluate(trained.predictions, manifest, seed=seed)
+        bundle = Bundle(
+            classifier=trained.classifier,
+            recipe=steps.from_json(journal.read(prepared).recipe),
+            task="fracture",
+            calibration=trained.calibration,
+            thresholds=trained.thresholds,
+            size=_size_of(next(iter(shown.values()))),
+            origin=_origin(report, trained.how),
+        )
+        tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
+        saved = save(bundle, out / BUNDLE)
+        result |= {"model": report["model"], "auroc": report["validation"]["discrimination"]["auroc"]}
+        result |= {"bundle": saved.digest, "notes": dict(trained.notes)}
+    return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
+
+
+def _head_on(
+    bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], settings: Settings, progress: Progress
+) -> Trained:
+    from osteon.learn.crossval import cross_validate
+    from osteon.learn.features import FeatureBank
+    from osteon.learn.heads import Classifier
+
+    features = FeatureBank.open(bank)
+    name, weights, digest = (argument(bank, key, "features") for key in ("backbone", "weights", "digest"))
+    trunk = _trunk(name, weights, digest, settings)
+    if trunk.spec != features.trunk:
+        raise Mismatch(
+            f"the feature bank {bank} was computed with other weights of {name} than those that are here now",
+            remedy="compute it again with `osteon features`",
+        )
+    rows = features.array(list(manifest["image"]))
+    model = f"{trunk.spec.name}, frozen, + logistic regression"
+    found = cross_validate(rows, manifest, model=model, images=images, progress=progress)
+    return Trained(
+        predictions=found.predictions,
+        classifier=Classifier.from_linear(trunk, found.head.weight, found.head.bias),
+        calibration=found.calibration,
+        thresholds=found.thresholds,
+        notes=found.notes,
+        how=f"Logistic regression on frozen features, C = {found.regularisation:g}, chosen by inner folds.",
+    )
+
+
+def _tuned(
+    tuning: Tuning,
+    manifest: pd.DataFrame,
+    images: Mapping[str, Path],
+    out: Path,
+    seed: int,
+    settings: Settings,
+    progress: Progress,
+) -> Trained:
+    from osteon.learn.finetune import fine_tune
+    from osteon.learn.heads import Classifier
+    from osteon.learn.train import TrainOptions
+
+    def fresh() -> Classifier:
+        return Classifier(_trunk(tuning.backbone, tuning.weights, "", settings))
+
+    options = TrainOptions(epochs=tuning.epochs, batch=tuning.batch, learning_rate=tuning.learning_rate)
+    model = f"{tuning.backbone}, fine-tuned"
+    found = fine_tune(manifest, images, fresh, options, out / "checkpoints", seed=seed, model=model, progress=progress)
+    return Trained(
+        predictions=found.predictions,
+        classifier=found.classifier,
+        calibration=found.calibration,
+        thresholds=found.thresholds,
+        notes=found.notes,
+        how=f"Fine-tuned for at most {tuning.epochs} epochs; patients held out of training chose the epoch.",
+    )
+
+
+def _trunk(name: str, weights: str, digest: str, settings: Settings) -> Trunk:
+    from osteon.learn.backbones import open_backbone
+
+    cache = Path(settings.weights) if settings.weights else None
+    return open_backbone(name, weights, digest=digest, cache=cache)
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    from osteon.learn.prepared import pixels_of
+
+    height, width = pixels_of(path).shape
+    return height, width
+
+
+def _origin(report: Mapping[str, Any], how: str) -> Origin:
+    from osteon.learn.origin import Figure, Origin
+
+    found = report["validation"]["discrimination"]
+    cases = report["validation"]["cases"]
+    best = found["best_floor"]
+    floor = _estimate(best["auroc"]) if best else Estimate(float("nan"), note="floor not available")
+    figure = Figure(
+        name=f"AUROC, mean of {len(cases['folds'])} folds by patient",
+        model=_estimate(found["auroc"]),
+        floor=floor,
+        floor_name=best["title"] if best else "",
+    )
+    kind = "phantom radiographs, simulated" if report["phantom"] else "radiographs"
+    positive = TASKS[report["task"]["name"]].positive
+    data = (
+        f"{cases['images']} {kind}, of {cases['groups']} patients or groups; "
+        f"{cases['prevalence']:.0%} of the images with the finding “{positive}”."
+    )
+    limits = tuple(caution["text"] for caution in report["cautions"])
+    return Origin(data=data, commit=runs.commit(), how=how, figures=(figure,), limits=limits)
+
+
+def _estimate(content: Mapping[str, Any]) -> Estimate:
+    numbers = {key: float("nan") if content[key] is None else float(content[key]) for key in ("value", "low", "high")}
+    return Estimate(**numbers, n=int(content["n"]), note=str(content["note"]))
