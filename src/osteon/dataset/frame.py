@@ -19,6 +19,7 @@ PROXY = 512
 """Longer side in pixels of the copy on which steps look."""
 
 _WHOLE = 1e-6  # a window edge this close to a pixel edge lies on it
+_LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is not cut out at full size
 
 
 def proxy_of(radiograph: Radiograph) -> Radiograph:
@@ -70,8 +71,9 @@ def render(radiograph: Radiograph) -> NDArray[np.uint8]:
     """The radiograph as its frame places it, from the full-size pixels in one warp.
 
     Where an upright frame cuts the source at whole pixels, the window is resized by area averaging (or linearly, to
-    enlarge), and not resampled at all at scale one. Any other frame is first area-averaged to the scale of the output
-    and then interpolated linearly. Grey values are looked up after the warp, at the depth of the source.
+    enlarge), and not resampled at all at scale one. Any other frame, or a window of more than 2²⁷ pixels, is first
+    area-averaged to the scale of the output and then interpolated linearly. Grey values are looked up after the warp,
+    at the depth of the source.
 
     Returns:
         (height, width) uint8 of the frame's size; 0 is black, and so is what lies outside the source.
@@ -107,6 +109,8 @@ def _shown(
     # Outside the source lies the value that is shown darkest, so that padding is black after an inversion too.
     fill = int(np.argmin(grey))
     box = _whole_window(matrix, size)
+    if box and (box[2] - box[0]) * (box[3] - box[1]) > _LARGEST:
+        box = None
     warped = _resized(_cut(pixels, box, fill), size) if box else _turned(pixels, matrix, size, fill)
     return np.take(grey, warped, mode="clip")
 

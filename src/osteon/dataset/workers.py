@@ -69,7 +69,8 @@ def each(
             if broken:
                 pool.shutdown(wait=False)
                 yield from _one_by_one(function, items, sorted(suspects), lost)
-                pool = _open_pool(workers)
+                if waiting:
+                    pool = _open_pool(workers)
     finally:
         if executor is None:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -96,17 +97,19 @@ def _submitted(
 def _one_by_one(
     function: Callable[[Item], Result], items: Sequence[Item], positions: Sequence[int], lost: Callable[[Item], Result]
 ) -> Iterator[tuple[int, Result]]:
-    pool = _open_pool(1)
+    pool: Executor | None = None
     try:
         for position in positions:
+            pool = pool or _open_pool(1)
             future = pool.submit(function, items[position])
             if isinstance(future.exception(), BrokenExecutor):
-                pool = _open_pool(1)
+                pool = None
                 yield position, lost(items[position])
             else:
                 yield position, future.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _open_pool(workers: int) -> ProcessPoolExecutor:
