@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from osteon import files
+from osteon.errors import BadTable
 from osteon.phantom.patient import make_patient
 from osteon.phantom.plan import Chance, Plan, even
 from osteon.types import Progress, silent
@@ -37,8 +38,11 @@ def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progre
         progress: told of patients done.
 
     Raises:
+        BadTable: if the seed is negative.
         CannotWrite: if the disk is full or the folder cannot be written.
     """
+    if seed < 0:
+        raise BadTable(f"the seed is {seed}", remedy="give a whole number, 0 or more")
     sick = classes(plan, seed)
     with files.replacing_folder(folder) as temporary:
         images = temporary / "dicom"

@@ -120,8 +120,10 @@ class Fragment:
 
     def ruler(self, view: View, z: Floats, u: Floats, reach: tuple[float, float]) -> Ruler:
         """Measure rays at heights z (rows,) and positions u (columns,) that enter and leave within `reach` (mm)."""
-        cells = max(1, int(np.ceil((reach[1] - reach[0]) / CELL_MM)))
-        t = reach[0] + CELL_MM * (np.arange(cells) + 0.5)
+        # Both fragments share one grid of cells, so that what one lacks the other has.
+        first, last = int(np.floor(reach[0] / CELL_MM)), int(np.ceil(reach[1] / CELL_MM))
+        cells = max(1, last - first)
+        t = CELL_MM * (first + np.arange(cells) + 0.5)
         x = u[:, None] * view.across[0] + t * view.along[0]
         y = u[:, None] * view.across[1] + t * view.along[1]
         pixel = abs(float(z[1] - z[0])) if len(z) > 1 else CELL_MM
@@ -137,7 +139,7 @@ class Fragment:
             share *= _beside(crack, self.fracture.motion, view, (x, y, z[zone]), pixel)
         measure = np.zeros((len(share), len(u), cells + 1), np.float32)
         np.cumsum(share, axis=2, out=measure[:, :, 1:])
-        return Ruler(np.where(self.distal, z > high, z < low), zone, measure * np.float32(CELL_MM), reach[0])
+        return Ruler(np.where(self.distal, z > high, z < low), zone, measure * np.float32(CELL_MM), first * CELL_MM)
 
     def _distance(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Signed distance from this fragment's face as normal[2] · z + rest; positive towards the fingers."""
