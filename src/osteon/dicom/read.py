@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -125,10 +125,10 @@ def _kind_of(head: bytes) -> str:
         return "raster"
     group, vr, length = head[:2], head[4:6], head[6:8]
     if len(head) >= 8 and group in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"):
-        order = "little" if group[1] == 0 else "big"
+        order: Literal["little", "big"] = "little" if group[1] == 0 else "big"
         explicit = vr.isalpha() and vr.isupper()
         implicit = order == "little" and int.from_bytes(head[4:8], "little") < 1024
-        if (explicit and int.from_bytes(length, order) % 2 == 0) or implicit:  # type: ignore[arg-type]
+        if (explicit and int.from_bytes(length, order) % 2 == 0) or implicit:
             return "dicom"
     return ""
 
@@ -138,8 +138,9 @@ def _read(data: bytes) -> Radiograph:
         pixels, header = read_raster(data)
         white = int(np.iinfo(pixels.dtype).max)
     else:
-        header, encoding, chain = _described(data)
-        pixels, white = present(words_of(_parsed(data), encoding, header.transfer_syntax), encoding, chain)
+        dataset, has_pixels = _parsed(data, whole=True)
+        header, encoding, chain = _described(dataset, has_pixels)
+        pixels, white = present(words_of(dataset, encoding, header.transfer_syntax), encoding, chain)
     if pixels.min() == pixels.max():
         raise UnreadableImage("blank", f"every pixel is shown as {pixels.min()}", remedy="leave it out")
     return Radiograph(pixels=pixels, white=white, header=header)
@@ -148,58 +149,66 @@ def _read(data: bytes) -> Radiograph:
 def _peek(data: bytes) -> tuple[Header, int, int]:
     if _kind_of(data) == "raster":
         return peek_raster(data)
-    header, encoding, _ = _described(data)
+    header, encoding, _ = _described(*_parsed(data, whole=False))
     return header, encoding.rows, encoding.columns
 
 
-def _described(data: bytes) -> tuple[Header, Encoding, Chain]:
-    """All that a DICOM file says of its image before the pixel data begin.
-
-    The pixel data are parsed apart from it, since pydicom drops the whole header of a file that ends within them.
+def _parsed(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
+    """The data set, with its pixel data if `whole` and if they can be parsed, and whether it has any.
 
     Raises:
-        UnreadableImage: for every reason that can be known without the pixels.
+        UnreadableImage: `not_dicom` or `too_large`.
     """
     met: list[int] = []
 
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
         if tag in _PIXEL_TAGS:
             met.append(tag)
         return bool(met)
 
-    _refuse_bomb(data)
-    dataset = _parsed(data, at_pixels)
-    attributes = Attributes(dataset)
-    syntax = _checked(attributes, Attributes(dataset.file_meta), has_pixels=_PIXEL_DATA in met)
-    encoding = encoding_of(attributes)
-    chain = chain_of(attributes, encoding)
-    header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
-    return replace(header, notes=tuple(attributes.notes)), encoding, chain
-
-
-def _parsed(data: bytes, stop: Callable[[BaseTag, str | None, int], bool] | None = None) -> FileDataset:
     try:
-        return read_partial(BytesIO(data), stop, force=True)
+        _refuse_bomb(data)
+        if whole and "PixelData" in (dataset := read_partial(BytesIO(data), force=True)):
+            return dataset, True
+        # pydicom drops the whole header of a file that ends within its pixels; parsed by itself, it is there.
+        return read_partial(BytesIO(data), at_pixels, force=True), _PIXEL_DATA in met
     except PARSING_ERRORS as error:
         raise UnreadableImage(
             "not_dicom", f"the DICOM header cannot be parsed ({reason_of(error)})", remedy="export the image again"
         ) from error
 
 
+def _described(dataset: FileDataset, has_pixels: bool) -> tuple[Header, Encoding, Chain]:
+    """All that a data set says of its image.
+
+    Raises:
+        UnreadableImage: for every reason that can be known without the pixels.
+    """
+    attributes = Attributes(dataset)
+    syntax = _checked(attributes, Attributes(dataset.file_meta), has_pixels=has_pixels)
+    encoding = encoding_of(attributes)
+    chain = chain_of(attributes, encoding)
+    header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
+    return replace(header, notes=tuple(attributes.notes)), encoding, chain
+
+
 def _refuse_bomb(data: bytes) -> None:
-    """Refuse a deflated data set that would fill the memory; pydicom inflates without asking."""
-    if data[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in data[:2048]:
+    """Refuse a deflated data set that would fill the memory; pydicom inflates without asking.
+
+    Raises:
+        UnreadableImage: `too_large`.
+    """
+    stream = BytesIO(data)
+    stream.seek(132 if data[128:132] == b"DICM" else 0)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
-    start = 144 + int.from_bytes(data[140:144], "little")  # behind the meta group, whose first element is its length
-    inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), data[start:], 0
-    try:
-        while rest and not inflate.eof:
-            size += len(inflate.decompress(rest, 2**24))
-            rest = inflate.unconsumed_tail
-            if size > MAX_BYTES:
-                raise UnreadableImage("too_large", "the file unpacks to more than 1 GiB", remedy="export it again")
-    except zlib.error:
-        return  # pydicom will find the same, and say so
+    inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), data[stream.tell() :], 0
+    while rest and not inflate.eof:
+        size += len(inflate.decompress(rest, 2**24))
+        rest = inflate.unconsumed_tail
+        if size > MAX_BYTES:
+            raise UnreadableImage("too_large", "the file unpacks to more than 1 GiB", remedy="export it again")
 
 
 def _checked(attributes: Attributes, meta: Attributes, *, has_pixels: bool) -> str:
