@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +85,9 @@ def test_a_column_is_told_once_by_its_more_positive_value():
         {"column": "Hardware", "value": "1", "n": 50, "prevalence": 0.9, "prevalence_elsewhere": 0.1},
     ]
     assert spoken(subgroups=tuple(rows)) == {"far_prevalence"}
+
+
+def test_the_page_of_the_room_lists_every_rule():
+    written = (Path(__file__).parents[2] / "docs" / "reference" / "evaluate.md").read_text(encoding="utf-8")
+    for rule, condition in RULES.items():
+        assert f"| `{rule}` | {condition} |" in written

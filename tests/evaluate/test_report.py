@@ -211,6 +211,8 @@ def test_an_opened_test_set_is_cut_where_validation_said(full, full_page):
     assert cuts == full["validation"]["cut"]
     assert "opened_again" not in rules(full)
     assert "Opened once" in full_page
+    assert full["test"]["sentence"] in full_page
+    assert f"AUROC {found:.2f}" in full["test"]["sentence"]
     assert "test-roc" in Page(full_page).ids
 
 

@@ -70,10 +70,11 @@ def test_columns_become_subgroups_if_they_have_two_to_twelve_values():
         row_id=[f"r{i}" for i in range(n)],
         scanner=["one"] * n,
         hardware=[0, 1] * 20,
-    )
+    ).assign(fractured=[0, 1] * 20)
     labels = subgroups.labels_of(manifest, manifest["image"].to_numpy(str))
     assert "Row id" not in labels
     assert "Scanner" not in labels
+    assert "Fractured" not in labels  # the label itself
     assert set(labels["Cast on"]) == {"yes", "not stated"}
     assert set(labels["Hardware"]) == {"0", "1"}
 

@@ -105,8 +105,8 @@ def _loss(parameters: Floats, negatives: Floats, positives: Floats) -> tuple[flo
     a, b = parameters[0], np.exp(parameters[1])
     gaps = np.exp(parameters[3:])
     cuts = parameters[2] + np.concatenate([[0.0], np.cumsum(gaps)])
-    p_n = np.maximum(np.diff(ndtr(cuts), prepend=0.0, append=1.0), TINY)
-    p_p = np.maximum(np.diff(ndtr(b * cuts - a), prepend=0.0, append=1.0), TINY)
+    p_n = np.maximum(_shares(ndtr(cuts)), TINY)
+    p_p = np.maximum(_shares(ndtr(b * cuts - a)), TINY)
     loss = -(negatives @ np.log(p_n) + positives @ np.log(p_p))
     slope_n = -_across(negatives / p_n) * _density(cuts)
     slope_p = -_across(positives / p_p) * _density(b * cuts - a)
@@ -114,6 +114,14 @@ def _loss(parameters: Floats, negatives: Floats, positives: Floats) -> tuple[flo
     by_gap = gaps * np.cumsum(by_cut[::-1])[::-1][1:]
     gradient = np.concatenate([[-slope_p.sum(), b * (slope_p @ cuts), by_cut.sum()], by_gap])
     return float(loss), gradient
+
+
+def _shares(cumulative: Floats) -> Floats:
+    """Share of each category from the shares at or below each cut."""
+    shares = np.empty(len(cumulative) + 1)  # np.diff with its prepend and append takes most of a fit
+    shares[0], shares[-1] = cumulative[0], 1 - cumulative[-1]
+    shares[1:-1] = cumulative[1:] - cumulative[:-1]
+    return shares
 
 
 def _across(ratio: Floats) -> Floats:

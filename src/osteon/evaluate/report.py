@@ -76,6 +76,8 @@ def evaluate(
     first = _judge(validation, judged, points, cut, context, rng)
     progress(3, 5)
     test = _test(table, judged, cut, openings, context, rng)
+    if test["state"] == "opened":
+        test["sentence"] = sentence(test["discrimination"], task, simulated)
     progress(4, 5)
     report = {
         "title": f"Evaluation of {judged}",

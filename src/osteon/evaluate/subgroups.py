@@ -15,6 +15,7 @@ from osteon.evaluate import metrics
 from osteon.evaluate.intervals import Resamples, bootstrap, estimate, independent_pairs, point
 from osteon.evaluate.metrics import Floats
 from osteon.evaluate.outcomes import Outcomes
+from osteon.tasks import TASKS
 
 KNOWN = {
     "view": "View",
@@ -27,6 +28,7 @@ KNOWN = {
 """Columns of every manifest that make subgroups, with their titles."""
 
 AGES = {10: "0 to 9", 18: "10 to 17", 40: "18 to 39", 65: "40 to 64", 200: "65 and over"}
+ANSWERS = {column for task in TASKS.values() for column in task.label_columns}
 MOST_VALUES = 12
 UNKNOWN, OTHER = "not stated", "other"
 
@@ -36,8 +38,8 @@ Labels = NDArray[np.object_]
 def labels_of(manifest: pd.DataFrame, images: NDArray[np.str_]) -> dict[str, Labels]:
     """Subgroup of each image: title → (n,) labels, for every column that tells some of the images apart.
 
-    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values. A
-    known column with more than 12 values keeps its 11 largest, the others become 'other'.
+    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values that
+    is not the label itself. A known column with more than 12 values keeps its 11 largest, the others become 'other'.
 
     Raises:
         BadTable: if the manifest lacks images of the predictions, or holds one twice.
@@ -56,7 +58,7 @@ def labels_of(manifest: pd.DataFrame, images: NDArray[np.str_]) -> dict[str, Lab
     for column, title in KNOWN.items():
         if column in rows:
             found[title] = _ages(rows[column]) if column == "age_years" else _largest(_text(rows[column]))
-    for column in (str(c) for c in rows if c not in tables.MANIFEST):
+    for column in (str(c) for c in rows if c not in tables.MANIFEST and c not in ANSWERS):
         values = _text(rows[column])
         if values.nunique() <= MOST_VALUES:
             found[column.replace("_", " ").capitalize()] = values
