@@ -38,8 +38,8 @@ Labels = NDArray[np.object_]
 def labels_of(manifest: pd.DataFrame, images: NDArray[np.str_]) -> dict[str, Labels]:
     """Subgroup of each image: title → (n,) labels, for every column that tells some of the images apart.
 
-    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values that
-    is not the label itself. A known column with more than 12 values keeps its 11 largest, the others become 'other'.
+    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values,
+    but not the label itself. A known column with more than 12 values keeps its 11 largest, the others become 'other'.
 
     Raises:
         BadTable: if the manifest lacks images of the predictions, or holds one twice.
