@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
-from osteon.phantom.fracture import Fragment
+from osteon.phantom.fragment import Fragment
 from osteon.phantom.solids import Solid
 from osteon.phantom.space import Floats, Motion
 

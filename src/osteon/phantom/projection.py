@@ -11,7 +11,7 @@ from numpy.random import Generator
 from scipy import ndimage
 
 from osteon.phantom.anatomy import Layer, Part
-from osteon.phantom.solids import chord, span, without_hollows
+from osteon.phantom.solids import Interval, chord, span, without_hollows
 from osteon.phantom.space import Floats, Image, View
 
 GRAIN_MM = 0.4
@@ -107,23 +107,32 @@ def depth(parts: Sequence[Part], view: View, canvas: Canvas, grain: Grain) -> Im
 
 def _depth_of(part: Part, view: View, z: Floats, u: Floats, pattern: Pattern) -> Image:
     total = np.zeros((len(z), len(u)), np.float32)
-    ruler = None
-    for layer in part.layers:
-        solid = layer.solid
+    rays = _rays_of(part, view, z, u)
+    for layer, stretch in zip(part.layers, rays, strict=True):
         weight = np.interp(z, layer.heights, layer.weights).astype(np.float32)[:, None]
-        if part.fragment is None and not (solid.planes or solid.hollows or layer.grain.any()):
-            total += weight * chord(solid.shape, view, z, u)
-            continue
-        low, high = span(solid, view, z, u)
-        if part.fragment is not None and ruler is None:  # the first layer is the whole bone
-            ruler = part.fragment.ruler(view, z, u, (float(low.min()), float(high.max())))
-        length = ruler.length(low, high) if ruler else high - low
-        for enter, leave in without_hollows(solid, (low, high), view, z, u):
-            length -= ruler.length(enter, leave) if ruler else leave - enter
-        total += weight * length
+        total += weight * stretch.length
         if layer.grain.any():
-            total += _grained(layer, _Stretch(view, z, u, low, high, length), part.anchor, pattern)
+            total += _grained(layer, stretch, part.anchor, pattern)
     return total
+
+
+def _rays_of(part: Part, view: View, z: Floats, u: Floats) -> list[_Stretch]:
+    """Where rays run in each layer of a part."""
+    if part.fragment is None and not any(x.solid.planes or x.solid.hollows or x.grain.any() for x in part.layers):
+        nowhere = np.zeros((0, 0), np.float32)  # nobody asks where a plain layer begins
+        return [_Stretch(view, z, u, (nowhere, nowhere), chord(x.solid.shape, view, z, u)) for x in part.layers]
+    spans = [span(x.solid, view, z, u) for x in part.layers]
+    hollows = [without_hollows(x.solid, s, view, z, u) for x, s in zip(part.layers, spans, strict=True)]
+    everything = spans + [h for inside in hollows for h in inside]
+    if part.fragment is None:
+        lengths = [leave - enter for enter, leave in everything]
+    else:
+        lengths = part.fragment.lengths(view, z, u, everything)
+    taken = iter(lengths[len(spans) :])
+    for length, inside in zip(lengths, hollows, strict=False):  # the first lengths are those of the spans
+        for _ in inside:
+            length -= next(taken)
+    return [_Stretch(view, z, u, s, length) for s, length in zip(spans, lengths, strict=False)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +142,7 @@ class _Stretch:
     view: View
     z: Floats
     u: Floats
-    low: Image
-    high: Image
+    ends: Interval
     length: Image
 
 
@@ -143,7 +151,7 @@ def _grained(layer: Layer, rays: _Stretch, anchor: Floats, pattern: Pattern) -> 
     found = np.zeros_like(rays.length)
     rows, columns = np.nonzero(rays.length > 0)
     if len(rows):
-        low, high = rays.low[rows, columns], rays.high[rows, columns]
+        low, high = (end[rows, columns] for end in rays.ends)
         along, across = float(anchor[:2] @ rays.view.along), float(anchor[:2] @ rays.view.across)
         sums = pattern.between(rays.u[columns] - across, rays.z[rows] - anchor[2], low - along, high - along)
         # Where a fracture or a hollow takes away a share of the ray, it takes that share of the pattern.

@@ -21,7 +21,8 @@ from osteon.phantom.anatomy import (
     even_layer,
     moved,
 )
-from osteon.phantom.fracture import Fracture, Fragment
+from osteon.phantom.fracture import Fracture
+from osteon.phantom.fragment import Fragment
 from osteon.phantom.solids import Ellipsoid, Plane, Solid, ellipsoid, plane, tube
 from osteon.phantom.space import Floats, Motion, rotation_about, shifted_by
 
@@ -68,9 +69,9 @@ def _fragments(radius: Part, fracture: Fracture) -> list[Part]:
     near_layers = tuple(replace(x, solid=x.solid.trimmed(-np.inf, high)) for x in radius.layers)
     far_layers = tuple(replace(x, solid=x.solid.trimmed(low, np.inf)) for x in far.layers)
     return [
-        replace(radius, name="radius, proximal", layers=near_layers, fragment=Fragment(fracture, distal=False)),
+        replace(radius, name="radius, proximal", layers=near_layers, fragment=Fragment(fracture, False, (low, high))),
         # The anchor stays: the trabecular pattern belongs to the place, not to the fragment.
-        replace(radius, name="radius, distal", layers=far_layers, fragment=Fragment(fracture, distal=True)),
+        replace(radius, name="radius, distal", layers=far_layers, fragment=Fragment(fracture, True, (low, high))),
     ]
 
 
