@@ -171,6 +171,8 @@ def test_what_does_not_fit_is_refused() -> None:
         cross_validate(features[1:], cases)
     with pytest.raises(TooFewCases, match="one class"):
         cross_validate(features, cases.assign(target=0))
-    features[4, 1, 2] = np.inf
-    with pytest.raises(Diverged, match="no numbers"):
-        cross_validate(features, cases)
+    for row in (4, -1):  # labelled, and sealed
+        broken = features.copy()
+        broken[row, 1, 2] = np.inf
+        with pytest.raises(Diverged, match="no numbers"):
+            cross_validate(broken, some_split_cases(sealed=3))

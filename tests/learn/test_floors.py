@@ -96,9 +96,10 @@ def test_names_paths_and_the_answer_itself_are_no_tags() -> None:
         accession=telling.astype(str),
         remark=[f"{t} {i}" for i, t in enumerate(telling)],  # a different text for every image
     )
-    assert floors(cases).notes == floors(plain).notes
+    with_names, without = floors(cases), floors(plain)
+    assert with_names.notes == without.notes
     np.testing.assert_array_equal(
-        scores(floors(cases).predictions, "floor:tags"), scores(floors(plain).predictions, "floor:tags")
+        scores(with_names.predictions, "floor:tags"), scores(without.predictions, "floor:tags")
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from osteon import tables
 from osteon.dataset.splits import SEALED, folds_of
-from osteon.errors import TooFewCases
+from osteon.errors import Diverged, TooFewCases
 from osteon.evaluate.calibration import fit_platt
 from osteon.learn.logistic import Array, fit_path
 from osteon.types import Calibration
@@ -115,7 +115,12 @@ def linear_scores(
 
     Returns:
         Scores (c, models, n) of all rows, weights (c, models, d) and biases (c, models) in raw feature units.
+
+    Raises:
+        Diverged: if a row that is used holds a value that is no number.
     """
+    if not np.isfinite(design[layout.fold != UNUSED]).all():
+        raise Diverged("the features hold values that are no numbers", remedy="compute the feature bank again")
     flips = design.shape[1]
     known = layout.labelled
     uses = np.repeat(layout.training[:, known] / flips, flips, axis=1)
