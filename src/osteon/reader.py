@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from osteon.errors import UnreadableImage
 from osteon.explain.maps import grad_cam, save_overlay
 from osteon.files import digest_of
 from osteon.learn.bundle import Bundle
+from osteon.learn.fuse import fused
+from osteon.learn.heads import Classifier
 from osteon.tasks import TASKS
 from osteon.types import Finding, ImageReading, Radiograph, Reading, Refusal
 
@@ -56,6 +59,12 @@ def read(study: Sequence[Path], bundle: Bundle, *, overlays: Path | None = None)
         bundle=bundle.digest,
         note=bundle.calibration_note,
     )
+
+
+def ready(bundle: Bundle) -> Bundle:
+    """The bundle with its network made fast for reading: the same answers, to rounding, in about half the time."""
+    classifier = Classifier(fused(bundle.classifier.trunk), bundle.classifier.head).eval()
+    return replace(bundle, classifier=classifier)
 
 
 def probability_of(pixels: NDArray[np.uint8], bundle: Bundle) -> float:

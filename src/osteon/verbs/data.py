@@ -13,10 +13,6 @@ from osteon.types import Progress, Recipe, silent
 from osteon.verbs.folders import MANIFEST, REFUSALS, SEALED, Done, argument, by_code, pictures, refused
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
     from osteon.phantom.plan import Plan
 
 
@@ -118,11 +114,12 @@ def split(
 ) -> Done:
     """Divide patients into folds and a sealed test set: `manifest.parquet`, and `sealed.parquet` with its targets."""
     from osteon.dataset import splits
+    from osteon.dataset.duplicates import find_duplicates
 
     manifest = tables.read(prepared / MANIFEST, tables.MANIFEST)
     arguments = {"prepared": prepared, "folds": folds, "test": test, "duplicates": duplicates}
     with runs.recording("split", out, arguments, inputs=[prepared], seeds={"seed": seed}) as result:
-        same = _duplicates(prepared, manifest, progress) if duplicates else None
+        same = find_duplicates(pictures(prepared, manifest), progress=progress) if duplicates else None
         whole = splits.split(manifest, folds=folds, test=test, seed=seed, duplicates=same)
         # The answers of the test set leave the manifest here, so that no later command can see them by mistake.
         visible, sealed = splits.seal(whole)
@@ -143,9 +140,3 @@ def _sized(recipe: Recipe, size: int | None) -> Recipe:
     if size is None:
         return recipe
     return tuple(replace(step, size=size) if isinstance(step, Fit) else step for step in recipe)
-
-
-def _duplicates(prepared: Path, manifest: pd.DataFrame, progress: Progress) -> NDArray[np.intp]:
-    from osteon.dataset.duplicates import find_duplicates
-
-    return find_duplicates(list(pictures(prepared, manifest).values()), progress=progress)

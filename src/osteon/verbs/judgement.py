@@ -107,7 +107,7 @@ def read(
 
     if settings and settings.threads:
         torch.set_num_threads(settings.threads)
-    loaded = load(bundle, task="fracture")
+    loaded = reader.ready(load(bundle, task="fracture"))
     studies = _studies(paths)
     arguments = {"files": sum(map(len, studies)), "overlays": overlays, "bundle": bundle}
     with runs.recording("read", out, arguments, inputs=[bundle]) as result:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon import runs, tables
-from osteon.errors import BadTable, Mismatch
+from osteon.errors import BadTable
 from osteon.settings import Settings
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Estimate, Progress, silent
@@ -111,7 +111,7 @@ def train(
     with runs.recording("train", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
         shown = pictures(prepared, manifest)
         if bank is not None:
-            trained = _head_on(bank, manifest, shown, settings, progress)
+            trained = _head_on(bank, manifest, shown, progress)
         else:
             trained = _tuned(tuning or Tuning(), manifest, shown, out, seed, settings, progress)
         report = evaluate(trained.predictions, manifest, seed=seed)
@@ -131,21 +131,13 @@ def train(
     return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
 
 
-def _head_on(
-    bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], settings: Settings, progress: Progress
-) -> Trained:
+def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], progress: Progress) -> Trained:
     from osteon.learn.crossval import cross_validate
     from osteon.learn.features import FeatureBank
     from osteon.learn.heads import Classifier
 
     features = FeatureBank.open(bank)
-    name, weights, digest = (argument(bank, key, "features") for key in ("backbone", "weights", "digest"))
-    trunk = _trunk(name, weights, digest, settings)
-    if trunk.spec != features.trunk:
-        raise Mismatch(
-            f"the feature bank {bank} was computed with other weights of {name} than those that are here now",
-            remedy="compute it again with `osteon features`",
-        )
+    trunk = features.open_trunk()
     rows = features.array(list(manifest["image"]))
     model = f"{trunk.spec.name}, frozen, + logistic regression"
     found = cross_validate(rows, manifest, model=model, images=images, progress=progress)
