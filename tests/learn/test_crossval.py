@@ -161,7 +161,7 @@ def test_twice_is_the_same_to_the_bit_and_progress_ends_whole() -> None:
 def test_a_choice_at_the_end_of_the_range_is_said() -> None:
     cases = some_split_cases(patients=60)
     done = cross_validate(some_features(cases, strength=0.0), cases, regularisations=(1e-3, 1e-1, 10))
-    assert "widen" in done.notes["model"] and done.regularisation == 1e-3
+    assert "a wider one" in done.notes["model"] and done.regularisation == 1e-3
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -103,4 +103,4 @@ def cross_validate(
 def _at_the_edge(chosen: Sequence[float], strengths: Sequence[float]) -> str:
     said = f"C chosen inside the folds: {', '.join(f'{c:g}' for c in chosen[:-1])}; for the final model: {chosen[-1]:g}"
     edge = len(strengths) > 1 and any(c in (strengths[0], strengths[-1]) for c in chosen)
-    return f"{said}; an end of the range was chosen: widen it" if edge else said
+    return f"{said}; an end of the range was chosen, a wider one may do better" if edge else said

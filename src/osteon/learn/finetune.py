@@ -107,7 +107,7 @@ def fine_tune(
         best.append(fitted.best + 1)
     final = fitted.classifier
     final.trunk.mark_trained(f"fine-tuned, best of {options.epochs} epochs: {best[-1]}")
-    (folder / "pixels.npy").unlink()
+    (folder / "pixels.npy").unlink(missing_ok=True)
     labelled = layout.labelled
     return FineTuning(
         predictions=pd.concat(

@@ -25,7 +25,7 @@ from osteon.types import Calibration
 UNUSED = -2
 """In place of a fold: a row that is neither labelled nor sealed."""
 
-REGULARISATIONS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+REGULARISATIONS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0)
 """The C of the logistic regressions to choose from: larger = weaker penalty."""
 
 
