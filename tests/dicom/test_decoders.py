@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+from io import BytesIO
 from typing import Any
 
 import imagecodecs
@@ -27,8 +31,6 @@ def as_stored(low: int, bits: int) -> dict[str, Any]:
 
 
 def frame_of(data: bytes) -> bytes:
-    from io import BytesIO
-
     return get_frame(dcmread(BytesIO(data)).PixelData, 0, number_of_frames=1)
 
 
@@ -135,6 +137,17 @@ def test_a_stream_of_another_size_is_refused_before_it_is_decoded(syntax: str) -
     assert "48 × 40" in error.message or syntax == uid.RLELossless  # whose streams do not state a size
 
 
+@pytest.mark.parametrize(
+    "header",
+    [(2, 64, 2**31), (2, 2**31, 64), (2, 0xFFFFFFF0, 70), (1, 64, 0), (3, 64, 70, 80), (2**31, 64, 70), (2, 64, 70)],
+)
+def test_an_rle_header_that_points_astray_is_refused(header: tuple[int, ...]) -> None:
+    stored = stored_values(bits=12)
+    frame = frame_of(a_radiograph_file(stored, syntax=uid.RLELossless, bits=12))
+    astray = struct.pack(f"<{len(header)}L", *header) + frame[4 * len(header) :]
+    assert refusal(with_frame(stored, astray, uid.RLELossless, bits=12)).code == "undecodable"
+
+
 def test_a_stream_of_16_bits_does_not_fit_8_allocated() -> None:
     frame = bytes(imagecodecs.jpegls_encode(stored_values(bits=12)))
     assert refusal(with_frame(stored_values(bits=8), frame, uid.JPEGLSLossless)).code == "undecodable"
@@ -171,9 +184,6 @@ def test_the_plugin_serves_pydicom_from_its_first_use_on() -> None:
 
 
 def test_importing_the_decoders_changes_nothing_in_pydicom() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import osteon.dicom.read, pydicom.config as c; from pydicom.pixels import get_decoder; "
         "from osteon.dicom.decoders import CODECS, PLUGIN; "

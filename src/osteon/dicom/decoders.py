@@ -7,6 +7,7 @@ first needed, so that importing osteon changes nothing, and `Dataset.pixel_array
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,24 @@ def _jpeg_2000(frame: bytes, container: np.dtype[Any]) -> _Array:
 
 
 def _rle(frame: bytes, container: np.dtype[Any]) -> _Array:
-    return np.frombuffer(imagecodecs.dicomrle_decode(frame, dtype=container.newbyteorder("<")), container)
+    """PS3.5 annex G: a header of 16 words (number of segments, their offsets), then byte planes, the highest first."""
+    # imagecodecs also decodes whole frames, but follows the offsets of a damaged header out of its memory.
+    if len(frame) < 64:
+        raise ValueError("the stream is shorter than its header")
+    count, *starts = struct.unpack("<16L", frame[:64])
+    if count != container.itemsize:
+        raise ValueError(f"the stream has {count} byte planes, the data set {container.itemsize}")
+    ends = [*starts[1:count], len(frame)]
+    planes = [
+        np.frombuffer(imagecodecs.packbits_decode(frame[start:end]), np.uint8)
+        for start, end in zip(starts[:count], ends, strict=True)
+    ]
+    if len({len(plane) for plane in planes}) != 1:
+        raise ValueError("the byte planes of the stream are of unequal length")
+    words = planes[0].astype(container)
+    for plane in planes[1:]:
+        words = words << 8 | plane
+    return words
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int, int]:
