@@ -139,14 +139,20 @@ def test_steps_see_at_a_glance_what_render_will_show() -> None:
     assert np.abs(glance.astype(int) - shrunk).mean() < 1.0
 
 
-def test_the_proxy_is_small_made_once_and_shows_the_grey_values() -> None:
-    image = smooth(1000, 800, white=65535)
+def test_the_proxy_holds_the_means_of_blocks_and_is_made_once() -> None:
+    image = smooth(1003, 801, white=65535)
     with_proxy = frame.proxy_of(image)
     assert with_proxy.proxy is not None
-    assert with_proxy.proxy.shape == (512, 410)
-    assert abs(with_proxy.proxy.mean() - image.pixels.mean() / 257) < 0.2
+    blocks = image.pixels[:1002, :800].reshape(501, 2, 400, 2).mean(axis=(1, 3))
+    assert np.abs(with_proxy.proxy - blocks / 257).max() < 0.51
     assert frame.proxy_of(with_proxy) is with_proxy
-    assert (frame.seen(image) == with_proxy.proxy).all()
+
+
+@pytest.mark.parametrize("shape", [(100, 80), (513, 300), (32, 5000), (2500, 2048)])
+def test_the_proxy_is_never_larger_than_it_may_be(shape: tuple[int, int]) -> None:
+    proxy = frame.proxy_of(Radiograph(np.zeros(shape, np.uint8), 255)).proxy
+    assert proxy is not None
+    assert max(proxy.shape) <= frame.PROXY
 
 
 def test_a_value_above_white_is_shown_white() -> None:

@@ -23,13 +23,20 @@ _LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is
 
 
 def proxy_of(radiograph: Radiograph) -> Radiograph:
-    """The radiograph with its proxy, (h, w) uint8 with both sides ≤ PROXY, and with a frame; no-op if it has both."""
+    """The radiograph with its proxy, (h, w) uint8 with both sides ≤ PROXY, and with a frame; no-op if it has both.
+
+    A proxy pixel is the mean of a block of k × k pixels, k being the least whole number that makes it small enough:
+    whole blocks are six times as fast as any other area average. Up to k - 1 pixels at the right and lower edge that
+    fill no block are not seen.
+    """
     if radiograph.proxy is not None and radiograph.frame is not None:
         return radiograph
     proxy = radiograph.proxy
     if proxy is None:
-        shrunk = _resized(radiograph.pixels, _within(_size(radiograph.pixels), PROXY))
-        proxy = np.take(linear_grey(radiograph.white), shrunk, mode="clip")
+        block = _block(radiograph)
+        height, width = (max(1, side // block) for side in _size(radiograph.pixels))
+        means = _resized(radiograph.pixels[: height * block, : width * block], (height, width))
+        proxy = np.take(linear_grey(radiograph.white), means, mode="clip")
     return replace(radiograph, proxy=proxy, frame=frame_of(radiograph))
 
 
@@ -92,10 +99,14 @@ def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
     frame, proxy = frame_of(radiograph), radiograph.proxy
     assert proxy is not None
     small = _within(frame.size, PROXY)
-    to_proxy = _scaling(_size(proxy), _size(radiograph.pixels))
+    to_proxy = _scaling((1, 1), (_block(radiograph), _block(radiograph)))
     matrix = _after(to_proxy, _after(frame.matrix, _scaling(frame.size, small)))
     grey = frame.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
     return _shown(proxy, matrix, small, grey)
+
+
+def _block(radiograph: Radiograph) -> int:
+    return math.ceil(max(_size(radiograph.pixels)) / PROXY)
 
 
 def _reframed(radiograph: Radiograph, to_present: NDArray[np.float64], size: tuple[int, int]) -> Radiograph:
