@@ -19,8 +19,8 @@ def names_used(module: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.ImportFrom) and not all(alias.name.endswith("Error") for alias in node.names):
+            names.add((node.module or "").partition(".")[0])  # an exception alone loads nothing
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             names.add(f"{node.func.id}()")
     return names
