@@ -97,17 +97,17 @@ def recording(
         digests[str(path)] = _input_digest(path)
     result: dict[str, Any] = {}
     yield result
-    revision, dirty = _git_state()
+    revision, dirty = git_state()
     run = Run(
         command=command,
         arguments={k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()},
         commit=revision,
         dirty=dirty,
-        versions={"osteon": __version__, "python": platform.python_version(), **_versions()},
+        versions={"osteon": __version__, "python": platform.python_version(), **versions()},
         seeds=dict(seeds or {}),
         inputs=digests,
         parents=tuple(dict.fromkeys(parents)),
-        machine=_machine(),
+        machine=machine(),
         started=started.isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - clock, 3),
         result=dict(result),
@@ -136,21 +136,17 @@ def chain(folder: Path, among: Sequence[Path]) -> list[Run]:
     return found
 
 
-def commit() -> str:
-    """Git commit of the code that runs, "" if it does not run from a checkout."""
-    return _git_state()[0]
+def git_state() -> tuple[str, bool]:
+    """Git commit of the code that runs, "" if it does not run from a checkout, and whether the tree had changes."""
 
-
-def _input_digest(path: Path) -> str:
-    if path.is_dir() and (path / RECORD).exists():
-        return f"run {files.read_json(path / RECORD).get('id', '')}"
-    return files.digest_of(path) if path.exists() else ""
-
-
-def _git_state() -> tuple[str, bool]:
     def ask(*words: str) -> str:
         done = subprocess.run(
-            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=10
+            ["git", *words],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
         )
         return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -162,7 +158,18 @@ def _git_state() -> tuple[str, bool]:
         return "", False
 
 
-def _versions() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """The machine, as far as timings depend on it: system, processor, cores, memory."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(psutil.cpu_count() or 0),
+        "memory_gb": f"{psutil.virtual_memory().total / 2**30:.0f}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Package → version, of those that results or timings depend on."""
     found = {}
     for package in PACKAGES:
         try:
@@ -172,13 +179,10 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine() -> dict[str, str]:
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": str(psutil.cpu_count() or 0),
-        "memory_gb": f"{psutil.virtual_memory().total / 2**30:.0f}",
-    }
+def _input_digest(path: Path) -> str:
+    if path.is_dir() and (path / RECORD).exists():
+        return f"run {files.read_json(path / RECORD).get('id', '')}"
+    return files.digest_of(path) if path.exists() else ""
 
 
 def _processor() -> str:

@@ -214,7 +214,7 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
         f"{cases['prevalence']:.0%} of the images with the finding “{positive}”."
     )
     limits = tuple(caution["text"] for caution in report["cautions"])
-    return Origin(data=data, commit=runs.commit(), how=how, figures=(figure,), limits=limits)
+    return Origin(data=data, commit=runs.git_state()[0], how=how, figures=(figure,), limits=limits)
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
