@@ -114,9 +114,8 @@ def main() -> None:
         except UnreadableImage as error:
             raise SystemExit(f"a file of the benchmark cannot be read: {error}") from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    print(
-        f"{len(paths)} {kind} files, {options.rounds} rounds, {torch.get_num_threads()} threads, loaded in {loading:.2f} s"
-    )
+    threads = torch.get_num_threads()
+    print(f"{len(paths)} {kind} files, {options.rounds} rounds, {threads} threads, loaded in {loading:.2f} s")
     for name, found in times.items():
         print(f"{name:24s} p50 {np.median(found):.3f} s   p95 {np.percentile(found, 95):.3f} s")
     ratio = float(np.median(times["plain pydicom + timm"]) / np.median(times["osteon, probability"]))

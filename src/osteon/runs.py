@@ -151,7 +151,8 @@ def git_state() -> tuple[str, bool]:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        head = ask("rev-parse", "HEAD")
+        # An installed copy may lie inside somebody else's repository, whose commit says nothing of this code.
+        head = ask("rev-parse", "HEAD") if ask("ls-files", Path(__file__).name) else ""
         return head, bool(head and ask("status", "--porcelain"))
     except (OSError, subprocess.TimeoutExpired):
         # Without git the record still stands, and says so by an empty commit.

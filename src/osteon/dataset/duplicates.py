@@ -20,8 +20,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from osteon import files
-from osteon.errors import UnreadableImage
+from osteon.dataset.prepared import pixels_of
 from osteon.types import Progress, silent
 
 DISTANCE = 8
@@ -70,7 +69,7 @@ def find_duplicates(
     """
     prints = []
     for done, path in enumerate(images.values(), 1):
-        prints.append(fingerprint(_pixels(path)))
+        prints.append(fingerprint(pixels_of(path)))
         progress(done, len(images))
     proposed = near_pairs(np.array([one.hash for one in prints], np.uint64), distance)
     alike = [pair for pair in proposed if likeness_of(prints[pair[0]], prints[pair[1]]) >= likeness]
@@ -114,13 +113,6 @@ def _fine(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
     fine = np.asarray(image - cv2.GaussianBlur(image, (0, 0), _FINE), np.float32)
     fine -= fine.mean()
     return fine
-
-
-def _pixels(path: Path) -> NDArray[np.uint8]:
-    pixels = cv2.imread(str(files.must_exist(path, remedy="run osteon prepare again")), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise UnreadableImage("undecodable", f"{path} cannot be decoded", remedy="run osteon prepare again")
-    return pixels.astype(np.uint8)
 
 
 def _joined(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:

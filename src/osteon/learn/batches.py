@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from osteon import files
+from osteon.dataset.prepared import pixels_of
 from osteon.errors import BadTable
-from osteon.learn.prepared import pixels_of
 from osteon.types import Progress, silent
 
 Images = NDArray[np.uint8]

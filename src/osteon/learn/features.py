@@ -11,13 +11,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from osteon import files
-from osteon.errors import Mismatch, TooFewCases, UnreadableImage
+from osteon.dataset.prepared import decoded
+from osteon.errors import Mismatch, TooFewCases
 from osteon.learn import weights
 from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank, Row, appending, begin
@@ -109,7 +109,7 @@ def _rows_of(trunk: Trunk, group: list[_Task]) -> tuple[int, list[Row]]:
         content = hashlib.sha256(encoded).hexdigest()
         if content != held:
             named.append((image, content))
-            pixels.append(_decoded(encoded, path))
+            pixels.append(decoded(encoded, path))
     alike = len({p.shape for p in pixels}) == 1
     batches = [pixels] if alike else [[p] for p in pixels]
     values = [row for one in batches for row in features_of(trunk, np.stack(one))]
@@ -123,17 +123,6 @@ def features_of(trunk: Trunk, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = torch.from_numpy(pixels).to(device)[:, None].float() / 255.0
         both = torch.stack([pooled(trunk(grey)), pooled(trunk(mirrored(grey)))], dim=1)
     return both.cpu().numpy()
-
-
-def _decoded(encoded: bytes, path: Path) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
-    if image is None:
-        raise UnreadableImage("undecodable", f"{path} cannot be decoded", remedy="run `osteon prepare` again")
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise UnreadableImage(
-            "not_grey", f"{path} is no 8-bit grey image", remedy="pass images that `osteon prepare` wrote"
-        )
-    return np.asarray(image, np.uint8)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon import tables
+from osteon.dataset.prepared import pixels_of
 from osteon.errors import NotFound
 from osteon.learn.logistic import Array, fit_path
 from osteon.learn.nested import (
@@ -28,7 +29,6 @@ from osteon.learn.nested import (
     log_odds,
     nested,
 )
-from osteon.learn.prepared import pixels_of
 from osteon.tasks import TASKS
 from osteon.types import Progress, silent
 

@@ -20,7 +20,7 @@ from osteon.errors import Diverged
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 1e-5
+TOLERANCE = 3e-6
 """Largest entry of the preconditioned gradient at which a fit ends, per square root of the cases."""
 
 

@@ -67,15 +67,11 @@ def evaluate(
         result |= {"sentence": content["sentence"], "model": content["model"], "phantom": content["phantom"]}
         result |= {name: found[name] for name in ("auroc", "auroc_pooled", "average_precision", "best_floor", "gain")}
         result |= {"test": _test_figures(content), "openings": len(_openings(manifest))}
-    opened = content["test"].get("discrimination")
-    said = f"{content['sentence']}"
-    if opened:
-        figure = opened["auroc"]
-        said += (
-            f" Sealed test set, opened {result['openings']} time(s): AUROC {figure['value']:.2f}"
-            f" ({figure['low']:.2f} to {figure['high']:.2f})."
-        )
-    return Done(said, result)
+    said = [content["sentence"]]
+    if content["test"]["state"] == "opened":
+        times = "once" if result["openings"] == 1 else f"{result['openings']} times"
+        said.append(f"Sealed test set, opened {times}: {content['test']['sentence']}")
+    return Done("\n".join(said), result)
 
 
 def read(
@@ -157,6 +153,8 @@ def _studies(paths: Sequence[Path]) -> list[list[Path]]:
 
 def _opened(manifest: Path, table: pd.DataFrame, cases: pd.DataFrame, *, by: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables with the sealed targets, after this opening has been written down."""
+    from osteon.evaluate.outcomes import unseal
+
     columns = {name: tables.MANIFEST[name] for name in ("image", "target")}
     sealed = tables.read(manifest / SEALED, columns)
     if sealed.empty:
@@ -164,11 +162,7 @@ def _opened(manifest: Path, table: pd.DataFrame, cases: pd.DataFrame, *, by: Pat
     opening = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "predictions": files.digest_of(by)}
     files.write_json(manifest / OPENINGS, [*_openings(manifest), opening])
     answer = sealed.set_index("image")["target"]
-    return _answered(table, answer), _answered(cases, answer)
-
-
-def _answered(frame: pd.DataFrame, answer: pd.Series) -> pd.DataFrame:
-    return frame.assign(target=frame["target"].fillna(frame["image"].map(answer)))
+    return unseal(table, sealed), cases.assign(target=cases["target"].fillna(cases["image"].map(answer)))
 
 
 def _openings(manifest: Path | None) -> list[dict[str, Any]]:

@@ -124,8 +124,8 @@ def train(
             size=_size_of(next(iter(shown.values()))),
             origin=_origin(report, trained.how),
         )
-        tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
         saved = save(bundle, out / BUNDLE)
+        tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
         result |= {"model": report["model"], "auroc": report["validation"]["discrimination"]["auroc"]}
         result |= {"bundle": saved.digest, "notes": dict(trained.notes)}
     return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
@@ -188,7 +188,7 @@ def _trunk(name: str, weights: str, digest: str, settings: Settings) -> Trunk:
 
 
 def _size_of(path: Path) -> tuple[int, int]:
-    from osteon.learn.prepared import pixels_of
+    from osteon.dataset.prepared import pixels_of
 
     height, width = pixels_of(path).shape
     return height, width
