@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from osteon.dataset import frame, steps
 from osteon.dataset.steps import RECIPES, STEPS, BoneWhite, Fit, PadToSquare
+from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName, UnreadableImage
 from osteon.types import Radiograph, Recipe, Step
 from tests.make import SHARED, a_radiograph
@@ -79,6 +80,22 @@ def test_a_frame_around_the_image_does_not_decide(frame_grey: int) -> None:
         framed = cv2.copyMakeBorder(pixels, 40, 40, 30, 30, cv2.BORDER_CONSTANT, value=frame_grey)
         (done,) = BoneWhite()(Radiograph(framed.astype(np.uint8), 255))
         assert bool(done.notes) == inverted
+
+
+def test_a_file_that_states_its_polarity_is_believed_unless_told_otherwise() -> None:
+    stated = a_radiograph(300, 200, inverted=True, photometric="MONOCHROME2")
+    assert BoneWhite()(stated) == [stated]
+    (doubted,) = BoneWhite(believe_tags=False)(stated)
+    assert doubted.notes
+
+
+@pytest.mark.shared
+def test_no_real_dicom_radiograph_is_inverted() -> None:
+    names = ("RG1_JLSN", "RG2_UNC", "RG3_UNC", "CHEST_DX_Canon_966_fixed", "HAND_CR", "TEETH_CR", "THORAX_DX")
+    files = [next((SHARED / "dicom").rglob(f"{name}*.dcm")) for name in names]
+    for file in files:
+        (done,) = BoneWhite()(read(file))
+        assert done.notes == (), file.name
 
 
 def test_an_even_image_is_left_as_it_is() -> None:

@@ -22,15 +22,24 @@ from osteon.types import Radiograph, Recipe, Step
 class BoneWhite:
     """Invert the grey values of an image that shows dark bone on a light ground.
 
+    A DICOM file states how it is to be shown, and is believed; PNG and JPEG state nothing, and their pixels are judged.
     The rule, on a copy of at most 128 px without its constant edge lines, stretched so that its 1st and 99th
     percentile are 0 and 1: whiteness = (½ - mean) + (½ - mean along the edge) + correlation(grey, roughness), where
     roughness is |grey - its blur by 2 px|. Where bone is white, most of the image and most of its edge are dark
     ground or soft tissue, and the bright places are the rough ones.
     The image is inverted if its negative has the larger whiteness. Judged is the whole source as its file shows it,
     whatever the frame by now, so that a second application decides the same.
+
+    Attributes:
+        believe_tags: whether DICOM files are believed. White shutters and bodies that fill the plate mislead the rule
+            more often than tags are wrong, unless an archive is known for wrong tags.
     """
 
+    believe_tags: bool = True
+
     def __call__(self, radiograph: Radiograph, /) -> list[Radiograph]:
+        if self.believe_tags and radiograph.header.photometric:
+            return [radiograph]
         radiograph = frame.proxy_of(radiograph)
         grey = frame.frame_of(radiograph).grey
         assert radiograph.proxy is not None
@@ -39,7 +48,7 @@ class BoneWhite:
         return [frame.noted(frame.inverted(radiograph), "inverted, because bone was shown dark on a light ground")]
 
     def __str__(self) -> str:
-        return "show bone white"
+        return "show bone white" if self.believe_tags else "show bone white, whatever the tags say"
 
 
 @dataclass(frozen=True)
