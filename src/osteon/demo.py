@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pandas as pd
+
 from osteon import verbs
 from osteon.phantom.plan import Plan
 from osteon.settings import Settings
@@ -60,5 +62,7 @@ def demo(out: Path, plan: Plan, *, seed: int, workers: int, bars: Bars, tell: Ca
     few = Plan(patients=3, fractured=1 / 3, syntaxes=plan.syntaxes)
     stage("phantom", lambda p: verbs.phantom(unseen, few, seed=seed + 1, progress=p))
     reading = stage("read", lambda p: verbs.read([unseen], bundle, out / "reading", progress=p))
+    answers = pd.read_csv(unseen / "labels.csv")["fractured"].map({0: "no fracture", 1: "fracture"})
+    tell(f"{'truth':<9} {', '.join(answers)}")
     said = f"\n{report.said}\nReport:   {out / 'report' / 'report.html'}\nOverlays: {out / 'reading' / 'overlays'}"
     return verbs.Done(said, {"report": report.figures, "reading": reading.figures})

@@ -124,7 +124,7 @@ def read(
 def _said(reading: Reading) -> str:
     lines = [f"not read: {refusal.path}: {refusal.reason}; {refusal.remedy}" for refusal in reading.refusals]
     if reading.finding:
-        names = ", ".join(Path(image.path).name for image in reading.images)
+        names = ", ".join(image.path for image in reading.images)
         figures = f"probability {reading.finding.probability:.2f}, cut-off {reading.threshold:.2f}"
         lines.insert(0, f"{reading.decision}: {figures} ({names})")
     return "\n".join(lines)
