@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 OUT ?= demo
+DATA ?= ../shared/data/fracatlas
 BIN := .venv/bin
 
 .PHONY: help demo test check lint types contracts unit docs system bench full clean
@@ -30,20 +31,21 @@ unit:
 	$(BIN)/python -m pytest -q
 
 docs:
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
 
 system:  ## system packages that some tests need (Debian, as root)
 	apt-get update -qq
 	apt-get install -qq -y --no-install-recommends dcmtk dicom3tools chromium > /dev/null
 
-bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (tens of minutes)
+bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (ten minutes)
 	for script in benchmarks/[a-z]*.py; do \
 		case $$script in */common.py) continue;; esac; \
 		$(BIN)/python $$script --json docs/results/benchmarks/$$(basename $$script .py).json || exit 1; \
 	done
 
-full: .venv/ready  ## the experiments on real radiographs in ../shared/data (an hour)
-	$(BIN)/python docs/results/fracatlas.py ../shared/data/fracatlas
+full: .venv/ready  ## the experiments on real radiographs: make full DATA=…/fracatlas (ten minutes)
+	docs/results/fracatlas.sh $(DATA) out/fracatlas
+	$(BIN)/python docs/results/fracatlas_shortcuts.py out/fracatlas
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

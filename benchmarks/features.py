@@ -1,6 +1,6 @@
 """Features of a frozen backbone: osteon's bank against a plain timm loop, on the same images in the same run.
 
-    python benchmarks/features.py [--images 100] [--rounds 3] [--threads 2] [--json FILE]
+    python benchmarks/features.py [--images 240] [--rounds 2] [--threads 2] [--json FILE]
 
 The plain loop is what one would write first: timm model, PIL, normalise, forward of the image and its mirror image,
 mean and maximum over positions. It runs image by image and in batches; the ratio is against the faster of the two.
@@ -82,8 +82,8 @@ def timed(run: Callable[[], NDArray[np.float32]]) -> tuple[float, float, NDArray
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--backbone", default=DEFAULT)
     parser.add_argument("--json", type=Path)
