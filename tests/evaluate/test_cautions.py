@@ -27,6 +27,7 @@ def spoken(
     ]
     part = {
         "cases": {
+            "images": 950,
             "positives": made["positives"],
             "folds": [{}] * made["folds"],
             "redrawn": made["redrawn"],
@@ -71,6 +72,7 @@ def test_a_sound_evaluation_needs_no_caution():
         ("opened_again", {"openings": 1}, {"openings": 2}),
         ("far_prevalence", {"subgroups": (a_subgroup(0.49),)}, {"subgroups": (a_subgroup(0.51),)}),
         ("far_prevalence", {"subgroups": (a_subgroup(0.9, n=29),)}, {"subgroups": (a_subgroup(0.9),)}),
+        ("far_prevalence", {"subgroups": (a_subgroup(0.9, n=921),)}, {"subgroups": (a_subgroup(0.9, n=920),)}),
     ],
 )
 def test_a_rule_speaks_from_its_limit_on(rule, below, above):

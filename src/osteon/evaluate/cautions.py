@@ -29,8 +29,8 @@ RULES: dict[str, str] = {
     "redrawn": "more than 1 in 20 resamples had to be drawn again, because a fold had lost a class",
     "opened_again": "the test set was opened more than once",
     "far_prevalence": (
-        f"a subgroup of {SUBGROUP_SIZE} images or more whose share of positives differs from that of all others by "
-        f"{FAR_PREVALENCE} or more"
+        f"a subgroup whose share of positives differs from that of all others by {FAR_PREVALENCE} or more, with "
+        f"{SUBGROUP_SIZE} images or more on either side"
     ),
 }
 """Rule → when it speaks."""
@@ -45,7 +45,7 @@ def cautions(part: Mapping[str, Any], *, phantom: bool, openings: int) -> list[d
         openings: how often the test set has been opened.
     """
     found = [*_of_origin(phantom, openings), *_of_floors(part["discrimination"]), *_of_size(part)]
-    found += _of_subgroups(part["subgroups"])
+    found += _of_subgroups(part["subgroups"], part["cases"]["images"])
     return [{"rule": rule, "text": text} for rule, text in found]
 
 
@@ -126,11 +126,12 @@ def _of_size(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _of_subgroups(rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _of_subgroups(rows: list[Mapping[str, Any]], images: int) -> Iterator[tuple[str, str]]:
     # Of a column with two values one sentence says it for both: the one about the value with more positives.
     told = set()
     for row in sorted(rows, key=lambda row: -row["prevalence"]):
-        if row["n"] < SUBGROUP_SIZE or row["column"] in told:
+        # A share among a handful of images, on either side, says nothing.
+        if min(row["n"], images - row["n"]) < SUBGROUP_SIZE or row["column"] in told:
             continue
         if abs(row["prevalence"] - row["prevalence_elsewhere"]) < FAR_PREVALENCE:
             continue
