@@ -57,7 +57,7 @@ def read(study: Sequence[Path], bundle: Bundle, *, overlays: Path | None = None)
         decision=decision,
         threshold=threshold,
         bundle=bundle.digest,
-        note=bundle.calibration_note,
+        note=_note(bundle, len(images)),
     )
 
 
@@ -73,6 +73,19 @@ def probability_of(pixels: NDArray[np.uint8], bundle: Bundle) -> float:
     with torch.inference_mode():
         score = bundle.classifier.score(grey).numpy().astype(np.float64)
     return float(bundle.calibration(score)[0])
+
+
+def _note(bundle: Bundle, images: int) -> str:
+    """How far the finding of a study may be trusted, of which so many images were read."""
+    sentences = [bundle.calibration_note]
+    if bundle.origin.data:
+        sentences.append(f"Learnt from {bundle.origin.data}")
+    if images > 1:
+        sentences.append(
+            "The probability of a study is the largest of its images, while calibration and cut-off come from single "
+            "images: a study is called positive more easily than an image."
+        )
+    return " ".join(sentences)
 
 
 def _read_part(path: Path, number: int, part: Radiograph, bundle: Bundle, overlays: Path | None) -> ImageReading:

@@ -117,7 +117,11 @@ def read(
         files.write_json(out / READINGS, [asdict(reading) for reading in readings])
         result |= {"studies": len(readings), "images": sum(len(r.images) for r in readings), "bundle": loaded.digest}
     said = [_said(reading) for reading in readings]
-    said += [readings[0].note, loaded.describe(), "Research software, not a medical device."]
+    said += [
+        *dict.fromkeys(reading.note for reading in readings),
+        loaded.describe(),
+        "Research software, not a medical device.",
+    ]
     return Done("\n".join(said), {"readings": [asdict(reading) for reading in readings]})
 
 
