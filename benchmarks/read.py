@@ -1,6 +1,6 @@
 """Reading: seconds a radiograph with a loaded bundle, against a plain pydicom + timm script, in the same run.
 
-    python benchmarks/read.py [--bundle FOLDER] [--rounds 5] [--json FILE]
+    python benchmarks/read.py [--bundle FOLDER] [--rounds 5] [--threads 1] [--json FILE]
 
 Timed is everything from the file to the probability, with and without the overlay. The plain script reads the pixels
 with pydicom, windows, pads, resizes with PIL and runs the same network on the image and its mirror image. Files are the
@@ -88,8 +88,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, for both roads; osteon read uses 1")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
     if options.bundle:
@@ -114,8 +116,7 @@ def main() -> None:
         except UnreadableImage as error:
             raise SystemExit(f"a file of the benchmark cannot be read: {error}") from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    threads = torch.get_num_threads()
-    print(f"{len(paths)} {kind} files, {options.rounds} rounds, {threads} threads, loaded in {loading:.2f} s")
+    print(f"{len(paths)} {kind} files, {options.rounds} rounds, {options.threads} threads, loaded in {loading:.2f} s")
     for name, found in times.items():
         print(f"{name:24s} p50 {np.median(found):.3f} s   p95 {np.percentile(found, 95):.3f} s")
     ratio = float(np.median(times["plain pydicom + timm"]) / np.median(times["osteon, probability"]))
@@ -124,7 +125,7 @@ def main() -> None:
         "files": len(paths),
         "kind": kind,
         "rounds": options.rounds,
-        "threads": threads,
+        "threads": options.threads,
         "loading_s": loading,
         "p50_s": {name: float(np.median(found)) for name, found in times.items()},
         "p95_s": {name: float(np.percentile(found, 95)) for name, found in times.items()},

@@ -17,7 +17,7 @@ class Settings:
 
     Attributes:
         workers: worker processes for preparation; 0 means one per core.
-        threads: threads for the network in one process; 0 leaves the choice to torch.
+        threads: threads for the network in one process; 0 is one to read a study and one per core for features.
         weights: folder for weights that are fetched by hub name.
     """
 

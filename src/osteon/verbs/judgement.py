@@ -101,8 +101,8 @@ def read(
     from osteon import reader
     from osteon.learn.bundle import load
 
-    if settings and settings.threads:
-        torch.set_num_threads(settings.threads)
+    # Several threads on one image wait for each other: on a busy machine that takes seconds, and saves little on a quiet one.
+    torch.set_num_threads(settings.threads if settings and settings.threads else 1)
     loaded = reader.ready(load(bundle, task="fracture"))
     studies = _studies(paths)
     arguments = {"files": sum(map(len, studies)), "overlays": overlays, "bundle": bundle}
