@@ -35,7 +35,7 @@ def evaluate(
         predictions: a predictions table, or the folder that holds `predictions.parquet`.
         out: folder of the report.
         manifest: what `split` wrote, for subgroups and for the sealed targets.
-        unseal: open the sealed test set; when and by which run is written beside it, in `openings.json`.
+        unseal: open the sealed test set; when, and for which predictions, is written beside it, in `openings.json`.
         prevalence: for predictive values, as a share.
         model: which model of the table, if it holds several besides floors.
         seed: of the bootstrap.
@@ -50,9 +50,9 @@ def evaluate(
     inputs = [folder for folder in (predictions, manifest) if folder]
     with runs.recording("evaluate", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
         if unseal:
-            if manifest is None or cases is None:
+            if manifest is None:
                 raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
-            table, cases = _opened(manifest, table, cases, by=path)
+            table = _opened(manifest, table, by=path)
         content = report.evaluate(
             table,
             cases,
@@ -60,6 +60,7 @@ def evaluate(
             model=model or None,
             prevalence=prevalence,
             openings=len(_openings(manifest)),
+            phantom=_trained_on_phantoms(path.parent) or None,
             progress=progress,
         )
         report.write(content, out)
@@ -69,8 +70,7 @@ def evaluate(
         result |= {"test": _test_figures(content), "openings": len(_openings(manifest))}
     said = [content["sentence"]]
     if content["test"]["state"] == "opened":
-        times = "once" if result["openings"] == 1 else f"{result['openings']} times"
-        said.append(f"Sealed test set, opened {times}: {content['test']['sentence']}")
+        said.append(f"{_which_test(result['openings'])}: {content['test']['sentence']}")
     return Done("\n".join(said), result)
 
 
@@ -101,7 +101,7 @@ def read(
     from osteon import reader
     from osteon.learn.bundle import load
 
-    # Several threads on one image wait for each other: on a busy machine that takes seconds, and saves little on a quiet one.
+    # Threads that share one image wait for each other: seconds on a busy machine, for little gain on a quiet one.
     torch.set_num_threads(settings.threads if settings and settings.threads else 1)
     loaded = reader.ready(load(bundle, task="fracture"))
     studies = _studies(paths)
@@ -155,8 +155,8 @@ def _studies(paths: Sequence[Path]) -> list[list[Path]]:
     return list(studies.values())
 
 
-def _opened(manifest: Path, table: pd.DataFrame, cases: pd.DataFrame, *, by: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables with the sealed targets, after this opening has been written down."""
+def _opened(manifest: Path, table: pd.DataFrame, *, by: Path) -> pd.DataFrame:
+    """The predictions with the sealed targets, after this opening has been written down."""
     from osteon.evaluate.outcomes import unseal
 
     columns = {name: tables.MANIFEST[name] for name in ("image", "target")}
@@ -165,8 +165,19 @@ def _opened(manifest: Path, table: pd.DataFrame, cases: pd.DataFrame, *, by: Pat
         raise NotFound(f"{manifest} has no sealed test set", remedy="split with --test 0.2, say")
     opening = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "predictions": files.digest_of(by)}
     files.write_json(manifest / OPENINGS, [*_openings(manifest), opening])
-    answer = sealed.set_index("image")["target"]
-    return unseal(table, sealed), cases.assign(target=cases["target"].fillna(cases["image"].map(answer)))
+    return unseal(table, sealed)
+
+
+def _trained_on_phantoms(folder: Path) -> bool:
+    """Whether the run that wrote the predictions says so: without a manifest nothing in the table does."""
+    record = folder / runs.RECORD
+    return record.exists() and bool(files.read_json(record).get("result", {}).get("phantom"))
+
+
+def _which_test(openings: int) -> str:
+    if not openings:
+        return "Test part, whose truth the table holds (how often it was looked at is not recorded)"
+    return f"Sealed test set, opened {'once' if openings == 1 else f'{openings} times'}"
 
 
 def _openings(manifest: Path | None) -> list[dict[str, Any]]:
