@@ -363,3 +363,12 @@ def test_progress_ends_where_it_said():
     a_report(progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (5, 5)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_the_expected_calibration_error_claims_no_interval_and_says_why() -> None:
+    figures = a_report()["validation"]["calibration"]
+    error = figures["expected_calibration_error"]
+    assert error["value"] > 0
+    assert (error["low"], error["high"]) == (None, None)
+    assert "chance alone lifts" in error["note"]
+    assert figures["slope"]["low"] < figures["slope"]["value"] < figures["slope"]["high"]

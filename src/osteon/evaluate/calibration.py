@@ -104,20 +104,14 @@ def reliability_of(bins: Bins, weights: Floats) -> tuple[Floats, Floats, Floats]
     return mass, mean / divisor, observed / divisor
 
 
-def expected_calibration_error_of(bins: Bins, weights: Floats) -> Floats:
-    """(b,) mean distance of a bin's probability from its observed share, weighted by size (Naeini et al. 2015).
-
-    Never negative, so a perfectly calibrated model on few cases has one above zero.
-    """
-    mass, mean, observed = reliability_of(bins, weights)
-    distance = np.where(mass > 0, np.abs(mean - observed), 0.0)
-    return np.asarray((mass * distance).sum(axis=1) / mass.sum(axis=1))
-
-
 def expected_calibration_error(probability: ArrayLike, target: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error over bins of equal mass."""
+    """Mean distance of a bin's probability from its observed share, weighted by size (Naeini et al. 2015).
+
+    The bins are of equal mass. Never negative, so a perfectly calibrated model on few cases has one above zero.
+    """
     sorted_in = bins_of(probability, target, bins)
-    return float(expected_calibration_error_of(sorted_in, np.ones((1, len(sorted_in.target))))[0])
+    mass, mean, observed = (part[0] for part in reliability_of(sorted_in, np.ones((1, len(sorted_in.target)))))
+    return float(mass @ np.abs(mean - observed) / mass.sum())
 
 
 def recalibration(probability: ArrayLike, target: NDArray[np.bool_]) -> Statistic:

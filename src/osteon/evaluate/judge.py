@@ -37,6 +37,9 @@ FLOORS = {
 
 NO_PROBABILITY = "the model gives no calibrated probability"
 
+NO_INTERVAL_OF_ERROR = "no interval: chance alone lifts this figure, and lifts it once more in every resample"
+"""Measured: for right probabilities a percentile interval never held the true 0, and often not the figure itself."""
+
 
 def title_of(model: str) -> str:
     """A model's name as readers see it."""
@@ -117,15 +120,14 @@ def calibration_of(cases: Outcomes, model: str, resamples: Resamples) -> dict[st
     names = ("brier", "brier_of_prevalence", "expected_calibration_error", "slope", "intercept")
     if probability is None:
         return {name: not_available(n, NO_PROBABILITY) for name in names}
-    bins = calibration.bins_of(probability, cases.target)
     curve = calibration.recalibration(probability, cases.target)
     fitted, refitted = point(curve, n), bootstrap(curve, resamples.first(FITS))
     prevalence = np.full(n, cases.target.mean())
     return {
         "brier": _figure(lambda w: metrics.brier_of(probability, cases.target, w), n, resamples),
         "brier_of_prevalence": _figure(lambda w: metrics.brier_of(prevalence, cases.target, w), n, resamples),
-        "expected_calibration_error": _figure(
-            lambda w: calibration.expected_calibration_error_of(bins, w), n, resamples
+        "expected_calibration_error": Estimate(
+            calibration.expected_calibration_error(probability, cases.target), n=n, note=NO_INTERVAL_OF_ERROR
         ),
         "slope": estimate(float(fitted[0]), refitted[:, 0], n, note="" if np.isfinite(fitted[0]) else "no fit"),
         "intercept": estimate(float(fitted[1]), refitted[:, 1], n, note="" if np.isfinite(fitted[1]) else "no fit"),
