@@ -122,6 +122,17 @@ def test_labels_are_joined_by_file_name_and_other_columns_are_carried(tmp_path: 
     assert "image" in done.manifest
 
 
+def test_a_second_answer_is_not_carried_where_a_sealed_test_set_would_show_it(tmp_path: Path) -> None:
+    source = a_folder(tmp_path / "in", ["a.png", "b.png"])
+    table = a_table(tmp_path / "labels.csv", image=["a.png", "b.png"], fractured=[1, 0], target=[1, 0], label=[1, 0])
+    done = taken(source, table)
+    assert done.manifest["target"].tolist() == [1, 0]
+    assert not {"label", "label_target", "fractured"} & set(done.manifest)
+    assert [note for note in done.notes if "fractured is the answer" in note and "left out" in note] == [
+        f"column {column} of labels.csv is left out: fractured is the answer" for column in ("target", "label")
+    ]
+
+
 @pytest.mark.parametrize("key", ["path", "file"])
 def test_a_relative_path_is_a_key_too(tmp_path: Path, key: str) -> None:
     source = a_folder(tmp_path / "in", ["1/a.png", "2/a.png"])

@@ -82,7 +82,9 @@ def read(path: Path, task: Task, patient_column: str = "") -> Labels:
     if patient_column and patient_column not in frame:
         raise _lacks(frame, path.name, f"column {patient_column!r} for the patient", "")
     patient = patient_column or "patient"
-    used = {key, answer, patient, "study"} & set(frame.columns)
+    # Carried along, a second answer would lie open in the manifest when the answers of the test set are sealed.
+    spare = [column for column in task.label_columns if column in frame and column not in (answer, key, patient_column)]
+    used = {key, answer, patient, "study", *spare} & set(frame.columns)
     used -= {"accession"}  # no column of the manifest: as a key it is carried too
     extra = {column: _free_name(column) for column in frame.columns if column not in used}
     doubled = [name for name, times in Counter(extra.values()).items() if times > 1]
@@ -90,6 +92,7 @@ def read(path: Path, task: Task, patient_column: str = "") -> Labels:
         raise BadTable(f"{path.name} would fill the column {doubled[0]!r} twice", remedy="rename one of its columns")
     rows, without_key = _by_key(frame, path.name, key, answer, patient, extra)
     notes = [f"column {column} of {path.name} is carried as {new}" for column, new in extra.items() if column != new]
+    notes += [f"column {column} of {path.name} is left out: {answer} is the answer" for column in spare]
     if without_key:
         notes.append(f"{without_key} rows of {path.name} have no {key} and are left out")
     return Labels(path.name, key, rows, tuple(notes))
