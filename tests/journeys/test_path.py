@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import cv2
 import pandas as pd
 
 from osteon import runs, tables
+from osteon.evaluate.outcomes import unseal
 from tests.journeys.conftest import SMALL, run_demo
 
 Osteon = Callable[..., tuple[int, str, str]]
@@ -98,6 +100,8 @@ def test_a_reading_says_what_it_rests_on(path: Path, tmp_path: Path, osteon: Ost
     assert code == 0
     assert "probability" in out
     assert "Calibrated on" in out
+    assert "Learnt from" in out and "phantom radiographs, simulated" in out
+    assert "(phantom figure, not clinical)" in out
     assert "not a medical device" in out
 
 
@@ -115,7 +119,31 @@ def test_a_report_needs_predictions_alone(path: Path, tmp_path: Path, osteon: Os
     code, out, _ = osteon("evaluate", path / "model" / "predictions.parquet", "--out", tmp_path)
     assert code == 0
     assert "best floor" in out
+    assert "Phantom figure" in out  # no manifest says so here, but the run that wrote the predictions does
     assert json.loads((tmp_path / "report.json").read_text())["test"]["state"] == "sealed"
+
+
+def test_a_test_part_that_was_never_sealed_is_not_called_sealed(path: Path, tmp_path: Path, osteon: Osteon) -> None:
+    predictions = tables.read(path / "model" / "predictions.parquet", tables.PREDICTIONS)
+    answers = pd.read_parquet(path / "split" / "sealed.parquet")
+    tables.write(tmp_path / "open.parquet", unseal(predictions, answers), tables.PREDICTIONS)
+    code, out, _ = osteon("evaluate", tmp_path / "open.parquet", "--out", tmp_path / "report")
+    assert code == 0
+    assert "Test part, whose truth the table holds" in out
+    assert "Sealed" not in out and "0 times" not in out
+
+
+def test_features_of_images_that_were_prepared_anew_are_refused(path: Path, tmp_path: Path, osteon: Osteon) -> None:
+    prepared, bank, split = (shutil.copytree(path / n, tmp_path / n) for n in ("prepared", "features", "split"))
+    record = json.loads((bank / "run.json").read_text())
+    record["arguments"]["prepared"] = str(prepared)
+    (bank / "run.json").write_text(json.dumps(record))
+    code, _, _ = osteon("prepare", path / "ingest", "--out", prepared, "--size", "224", "--workers", "1")
+    assert code == 0
+    code, _, said = osteon("train", split, "--features", bank, "--out", tmp_path / "model")
+    assert code == 78
+    assert "prepared anew" in said and "osteon features" in said
+    assert not (tmp_path / "model" / "bundle").exists()
 
 
 def test_a_second_preparation_has_nothing_to_do(path: Path, tmp_path: Path, osteon: Osteon) -> None:

@@ -89,8 +89,12 @@ def test_a_batch_gives_the_same_features_to_rounding(tmp_path: Path, tiny: Trunk
 def test_an_image_that_was_prepared_anew_is_computed_anew(tmp_path: Path, tiny: Trunk) -> None:
     images = write_images(tmp_path / "images", 4)
     before = extract(tiny, images, tmp_path / "bank").array(list(images))
+    FeatureBank.open(tmp_path / "bank").check_fresh(images)
     cv2.imwrite(str(images["image0002"]), grey_image(seed=99))
+    with pytest.raises(Mismatch, match="1 of 4 images were prepared anew"):
+        FeatureBank.open(tmp_path / "bank").check_fresh(images)
     bank = extract(tiny, images, tmp_path / "bank")
+    bank.check_fresh(images)
     after = bank.array(list(images))
     assert (bank.computed, bank.reused, len(bank)) == (1, 3, 4)
     changed = np.any(before != after, axis=(1, 2))

@@ -105,17 +105,33 @@ class FeatureBank:
             return np.empty((0, FLIPS, 2 * self.trunk.d), np.float32)
         return np.asarray(self._memory()[[self.rows[image] for image in images]])
 
+    def check_fresh(self, images: Mapping[str, Path]) -> None:
+        """Checks that the features of these images were computed from the prepared files that are there now.
+
+        Raises:
+            NotFound: if a file is not there.
+            Mismatch: if files were prepared anew since.
+        """
+        stale = [
+            image for image, path in images.items() if files.digest_of(files.must_exist(path)) != self.content[image]
+        ]
+        if stale:
+            raise Mismatch(
+                f"{len(stale)} of {len(images)} images were prepared anew since the bank {self.folder} was computed",
+                remedy="run `osteon features` again",
+            )
+
     def _memory(self) -> NDArray[np.float32]:
         path = files.must_exist(self.folder / FEATURES)
         try:
-            memory = np.load(path, mmap_mode="r", allow_pickle=False)
+            memory: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise BadTable(f"{path} is damaged ({error})", remedy="delete the bank and compute it again") from error
         if memory.dtype != np.float32 or memory.shape[1:] != (FLIPS, 2 * self.trunk.d):
             raise BadTable(
                 f"{path} holds no features of {self.trunk.name}", remedy="delete the bank and compute it again"
             )
-        return memory  # type: ignore[no-any-return]
+        return memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ class Origin:
 
     Attributes:
         data: one sentence: which radiographs, how many patients and images, how many positive.
-        commit: git commit of the code, "" if unknown.
+        commit: git commit of the code, and whether the tree had changes; "" if unknown.
         how: one sentence: how the head or the network was trained.
         figures: what was measured, with floors.
         limits: sentences on what is known not to work.

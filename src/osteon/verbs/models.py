@@ -127,7 +127,7 @@ def train(
         saved = save(bundle, out / BUNDLE)
         tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
         result |= {"model": report["model"], "auroc": report["validation"]["discrimination"]["auroc"]}
-        result |= {"bundle": saved.digest, "notes": dict(trained.notes)}
+        result |= {"bundle": saved.digest, "notes": dict(trained.notes), "phantom": report["phantom"]}
     return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
 
 
@@ -139,6 +139,7 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
     features = FeatureBank.open(bank)
     trunk = features.open_trunk()
     rows = features.array(list(manifest["image"]))
+    features.check_fresh(images)  # the bundle takes its recipe from the prepared images: the features must be theirs
     model = f"{trunk.spec.name}, frozen, + logistic regression"
     found = cross_validate(rows, manifest, model=model, images=images, progress=progress)
     return Trained(
@@ -201,8 +202,9 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
     cases = report["validation"]["cases"]
     best = found["best_floor"]
     floor = _estimate(best["auroc"]) if best else Estimate(float("nan"), note="floor not available")
+    label = f" ({report['label']})" if report["label"] else ""
     figure = Figure(
-        name=f"AUROC, mean of {len(cases['folds'])} folds by patient",
+        name=f"AUROC, mean of {found['folds_counted']} folds by patient{label}",
         model=_estimate(found["auroc"]),
         floor=floor,
         floor_name=best["title"] if best else "",
@@ -214,7 +216,9 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
         f"{cases['prevalence']:.0%} of the images with the finding “{positive}”."
     )
     limits = tuple(caution["text"] for caution in report["cautions"])
-    return Origin(data=data, commit=runs.git_state()[0], how=how, figures=(figure,), limits=limits)
+    commit, changed = runs.git_state()
+    code = f"{commit}, with changes that were not committed" if changed else commit
+    return Origin(data=data, commit=code, how=how, figures=(figure,), limits=limits)
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
