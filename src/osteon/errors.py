@@ -19,6 +19,7 @@ The exit codes are those of BSD `sysexits.h`. Wrong command-line usage ends with
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -108,7 +109,7 @@ class Mismatch(OsteonError):
     exit_code = 78
 
 
-def unknown_name(kind: str, name: str, known: object) -> UnknownName:
+def unknown_name(kind: str, name: str, known: Iterable[object]) -> UnknownName:
     """The error for a name that a table does not hold; lists those that it does."""
-    names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
+    names = ", ".join(sorted(map(str, known)))
     return UnknownName(f"there is no {kind} named {name!r}", remedy=f"choose one of: {names}")

@@ -23,21 +23,25 @@ _LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is
 
 
 def proxy_of(radiograph: Radiograph) -> Radiograph:
-    """The radiograph with its proxy, (h, w) uint8 with both sides ≤ PROXY, and with a frame; no-op if it has both.
+    """The radiograph with its proxy and with a frame; no-op if it has both."""
+    if radiograph.proxy is not None and radiograph.frame is not None:
+        return radiograph
+    return replace(radiograph, proxy=proxy_pixels(radiograph), frame=frame_of(radiograph))
+
+
+def proxy_pixels(radiograph: Radiograph) -> NDArray[np.uint8]:
+    """Its proxy, (h, w) uint8 with both sides ≤ PROXY, made now if it has none.
 
     A proxy pixel is the mean of a block of k × k pixels, k being the least whole number that makes it small enough:
     whole blocks are six times as fast as any other area average. Up to k - 1 pixels at the right and lower edge that
     fill no block are not seen.
     """
-    if radiograph.proxy is not None and radiograph.frame is not None:
-        return radiograph
-    proxy = radiograph.proxy
-    if proxy is None:
-        block = _block(radiograph)
-        height, width = (max(1, side // block) for side in _size(radiograph.pixels))
-        means = _resized(radiograph.pixels[: height * block, : width * block], (height, width))
-        proxy = np.take(linear_grey(radiograph.white), means, mode="clip")
-    return replace(radiograph, proxy=proxy, frame=frame_of(radiograph))
+    if radiograph.proxy is not None:
+        return radiograph.proxy
+    block = _block(radiograph)
+    height, width = (max(1, side // block) for side in _size(radiograph.pixels))
+    means = _resized(radiograph.pixels[: height * block, : width * block], (height, width))
+    return np.take(linear_grey(radiograph.white), means, mode="clip")
 
 
 def frame_of(radiograph: Radiograph) -> Frame:
@@ -95,9 +99,7 @@ def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
     Returns:
         (h, w) uint8, the frame's output shrunk to fit PROXY, never enlarged.
     """
-    radiograph = proxy_of(radiograph)
-    frame, proxy = frame_of(radiograph), radiograph.proxy
-    assert proxy is not None
+    frame, proxy = frame_of(radiograph), proxy_pixels(radiograph)
     small = _within(frame.size, PROXY)
     to_proxy = _scaling((1, 1), (_block(radiograph), _block(radiograph)))
     matrix = _after(to_proxy, _after(frame.matrix, _scaling(frame.size, small)))
@@ -149,6 +151,7 @@ def _cut(pixels: Pixels, box: tuple[int, int, int, int], fill: int) -> Pixels:
     beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if not any(beyond):
         return inside
+    # Here and below: OpenCV keeps the dtype, which its hints do not say.
     return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill)  # type: ignore[return-value]
 
 
@@ -169,8 +172,8 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
     near = max(1, round(height / max(shrink, 1))), max(1, round(width / max(shrink, 1)))
     small = _resized(pixels, near)
     to_small = _after(_scaling(near, (height, width)), matrix)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(small, to_small, size[::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)  # type: ignore[return-value]
+    flags, outside = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_CONSTANT
+    return cv2.warpAffine(small, to_small, size[::-1], None, flags, outside, fill)  # type: ignore[return-value]
 
 
 def _after(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

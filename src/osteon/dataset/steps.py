@@ -42,8 +42,7 @@ class BoneWhite:
             return [radiograph]
         radiograph = frame.proxy_of(radiograph)
         grey = frame.frame_of(radiograph).grey
-        assert radiograph.proxy is not None
-        if shows_dark_bone(radiograph.proxy) == bool(grey[0] > grey[-1]):
+        if shows_dark_bone(frame.proxy_pixels(radiograph)) == bool(grey[0] > grey[-1]):
             return [radiograph]
         return [frame.noted(frame.inverted(radiograph), "inverted, because bone was shown dark on a light ground")]
 

@@ -56,7 +56,8 @@ def tallies(ranked: Ranked, weights: Floats) -> tuple[Floats, Floats]:
 def tallies_at(ranked: Ranked, weights: Floats, cuts: Floats) -> tuple[Floats, Floats]:
     """Weight of the positives and of the negatives at or above each of the (c,) cuts: two arrays (b, c)."""
     called = np.searchsorted(-ranked.scores, -cuts, side="right")
-    return tuple(np.pad(t, ((0, 0), (1, 0)))[:, called] for t in tallies(ranked, weights))  # type: ignore[return-value]
+    positives, negatives = (np.pad(tally, ((0, 0), (1, 0)))[:, called] for tally in tallies(ranked, weights))
+    return positives, negatives
 
 
 def auroc_of(ranked: Ranked, weights: Floats) -> Floats:

@@ -276,7 +276,7 @@ def _hub_config(architecture: str, tag: str) -> timm.models.PretrainedCfg:
 
 
 def _classifiers(net: nn.Module) -> tuple[str, ...]:
-    named = net.pretrained_cfg.get("classifier", "")  # type: ignore[union-attr, operator]
+    named = net.pretrained_cfg.get("classifier", "")  # type: ignore[union-attr, operator]  # a dictionary
     names = [named] if isinstance(named, str) else list(named)
     return (*filter(None, names), "AuxLogits")  # Inception's second classifier, which only training used
 
@@ -290,7 +290,8 @@ def _triple(values: tuple[float, ...]) -> Triple:
 def _channels(net: nn.Module, entry: Backbone) -> int:
     """Channels of the maps, from a blank image; refuses networks that give tokens or put channels last."""
     with torch.inference_mode():
-        maps = net.eval().forward_features(torch.zeros(1, 3, entry.size, entry.size))  # type: ignore[operator]
+        blank = torch.zeros(1, 3, entry.size, entry.size)
+        maps = net.eval().forward_features(blank)  # type: ignore[operator]  # every timm model has it
     if not isinstance(maps, Tensor) or maps.ndim != 4 or getattr(net, "output_fmt", "NCHW") != "NCHW":
         raise Mismatch(
             f"{entry.architecture} gives no feature maps",

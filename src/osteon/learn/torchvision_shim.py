@@ -27,9 +27,9 @@ def declare_missing(operators: tuple[str, ...] = _OPERATORS) -> torch.library.Li
     missing = [name for name in operators if not hasattr(torch.ops.torchvision, name)]
     if not missing:
         return None
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch has no hints here
     for name in missing:
-        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
+        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]  # nor here
     return library
 
 
@@ -39,7 +39,7 @@ def _compiled_part_loads() -> bool:
         return False
     for compiled in sorted(Path(spec.origin).parent.glob("_C*.*")):
         try:
-            torch.ops.load_library(compiled)  # type: ignore[no-untyped-call]
+            torch.ops.load_library(compiled)  # type: ignore[no-untyped-call]  # nor here
         except OSError:
             continue
         return True

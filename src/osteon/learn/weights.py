@@ -70,7 +70,7 @@ def read(path: Path, *, digest: str = "") -> State:
             remedy=f"convert them to one of: {', '.join(readers)}",
         )
     try:
-        return _tensors_of(reader(path), path)
+        return _tensors_of(reader(path))
     except _DAMAGED as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Mismatch(
@@ -218,7 +218,7 @@ def _read_torch(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _tensors_of(content: object, path: Path) -> State:
+def _tensors_of(content: object) -> State:
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

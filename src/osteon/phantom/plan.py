@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 
 from osteon.errors import BadTable, unknown_name
@@ -104,9 +105,9 @@ def _within(name: str, value: float, low: float, high: float) -> None:
         raise BadTable(f"{name} is {value:g}", remedy=f"choose a value between {low:g} and {high:g}")
 
 
-def _listed(kind: str, names: tuple[str, ...], known: object) -> None:
+def _listed(kind: str, names: tuple[str, ...], known: Collection[str]) -> None:
     if not names:
         raise BadTable(f"a plan without any {kind}", remedy=f"name at least one {kind}")
     for name in names:
-        if name not in known:  # type: ignore[operator]
+        if name not in known:
             raise unknown_name(kind, name, known)
