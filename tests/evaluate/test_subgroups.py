@@ -92,3 +92,10 @@ def test_a_manifest_that_lacks_images_is_refused():
         judged(some_cases(60).iloc[20:])
     with pytest.raises(BadTable, match="for a second time"):
         judged(pd.concat([some_cases(60)] * 2))
+
+
+def test_a_column_that_names_the_patients_of_a_small_cohort_is_no_subgroup():
+    manifest = some_cases(12)
+    named = manifest.assign(surname="family " + manifest["patient"], ward=np.where(manifest.index % 2, "a", "b"))
+    labels = subgroups.labels_of(named, named["image"].to_numpy(str))
+    assert "Ward" in labels and "Surname" not in labels

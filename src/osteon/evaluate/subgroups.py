@@ -30,6 +30,7 @@ KNOWN = {
 AGES = {10: "0 to 9", 18: "10 to 17", 40: "18 to 39", 65: "40 to 64", 200: "65 and over"}
 ANSWERS = {column for task in TASKS.values() for column in task.label_columns}
 MOST_VALUES = 12
+LEAST_EACH = 5  # images for each value on average; below it, a column of a small cohort names its patients
 UNKNOWN, OTHER = "not stated", "other"
 
 Labels = NDArray[np.object_]
@@ -38,8 +39,9 @@ Labels = NDArray[np.object_]
 def labels_of(manifest: pd.DataFrame, images: NDArray[np.str_]) -> dict[str, Labels]:
     """Subgroup of each image: title → (n,) labels, for every column that tells some of the images apart.
 
-    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values,
-    but not the label itself. A known column with more than 12 values keeps its 11 largest, the others become 'other'.
+    Taken are the columns of KNOWN, age in bands, and any column beyond `osteon.tables.MANIFEST` with 2 to 12 values
+    that hold 5 images on average, but not the label itself. A known column with more than 12 values keeps its 11
+    largest, the others become 'other'.
 
     Raises:
         BadTable: if the manifest lacks images of the predictions, or holds one twice.
@@ -60,7 +62,7 @@ def labels_of(manifest: pd.DataFrame, images: NDArray[np.str_]) -> dict[str, Lab
             found[title] = _ages(rows[column]) if column == "age_years" else _largest(_text(rows[column]))
     for column in (str(c) for c in rows if c not in tables.MANIFEST and c not in ANSWERS):
         values = _text(rows[column])
-        if values.nunique() <= MOST_VALUES:
+        if values.nunique() <= min(MOST_VALUES, max(2, len(values) // LEAST_EACH)):
             found[column.replace("_", " ").capitalize()] = values
     return {title: values.to_numpy(object) for title, values in found.items() if values.nunique() > 1}
 
