@@ -10,6 +10,11 @@ from scipy.stats import norm
 from osteon.evaluate import binormal, metrics
 
 
+def fitted(score, target) -> binormal.Binormal | None:
+    membership, _ = binormal.categories(score, target)
+    return binormal.fit(membership.sum(axis=0))[0]
+
+
 def normal_scores(a: float, b: float, n: int = 20_000, seed: int = 0):
     """Negatives N(0, 1), positives N(a / b, 1 / b)."""
     rng = np.random.default_rng(seed)
@@ -19,7 +24,7 @@ def normal_scores(a: float, b: float, n: int = 20_000, seed: int = 0):
 
 @pytest.mark.parametrize(("a", "b"), [(1.5, 1.0), (0.8, 0.6), (2.0, 1.6), (0.0, 1.0)])
 def test_the_fit_finds_the_distributions(a, b):
-    found = binormal.fit_binormal(*normal_scores(a, b))
+    found = fitted(*normal_scores(a, b))
     assert found.a == pytest.approx(a, abs=0.06)
     assert found.b == pytest.approx(b, rel=0.05)
     assert found.area == pytest.approx(norm.cdf(a / np.sqrt(1 + b * b)), abs=0.01)
@@ -27,13 +32,13 @@ def test_the_fit_finds_the_distributions(a, b):
 
 def test_only_the_order_of_the_scores_counts():
     score, target = normal_scores(1.2, 0.8, n=2000)
-    straight, bent = binormal.fit_binormal(score, target), binormal.fit_binormal(np.exp(score), target)
+    straight, bent = fitted(score, target), fitted(np.exp(score), target)
     assert (bent.a, bent.b) == (straight.a, straight.b)
 
 
 def test_the_area_is_the_integral_of_the_curve_and_near_the_empirical_one():
     score, target = normal_scores(1.2, 0.8)
-    found = binormal.fit_binormal(score, target)
+    found = fitted(score, target)
     grid = np.linspace(0, 1, 20_001)
     assert np.trapezoid(found.sensitivity(grid), grid) == pytest.approx(found.area, abs=1e-4)
     assert found.area == pytest.approx(metrics.auroc(score, target), abs=0.005)
@@ -57,4 +62,4 @@ def test_the_gradient_is_that_of_the_likelihood():
     ids=["separated", "constant", "two scores"],
 )
 def test_data_that_determine_no_curve_give_none(score, target):
-    assert binormal.fit_binormal(score, target) is None
+    assert fitted(score, target) is None

@@ -79,12 +79,6 @@ def fit(counts: Floats, start: Floats | None = None) -> tuple[Binormal | None, F
     return Binormal(a, float(np.exp(log_b))), np.asarray(best.x)
 
 
-def fit_binormal(score: ArrayLike, target: ArrayLike) -> Binormal | None:
-    """The binormal curve of (n,) scores with their (n,) targets, or None where the data do not determine one."""
-    membership, _ = categories(score, target)
-    return fit(membership.sum(axis=0))[0]
-
-
 def _overlap(negatives: Floats, positives: Floats) -> bool:
     below, above = np.flatnonzero(negatives), np.flatnonzero(positives)
     return bool(below.size and above.size and below[-1] > above[0] and above[-1] > below[0])
