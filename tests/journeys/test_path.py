@@ -100,6 +100,7 @@ def test_a_reading_says_what_it_rests_on(path: Path, tmp_path: Path, osteon: Ost
     assert code == 0
     assert "probability" in out
     assert "Calibrated on" in out
+    assert "Fitted on the scores of the folds' models" in out
     assert "Learnt from" in out and "phantom radiographs, simulated" in out
     assert "(phantom figure, not clinical)" in out
     assert "not a medical device" in out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,7 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
     return Trained(
         predictions=found.predictions,
         classifier=Classifier.from_linear(trunk, found.head.weight, found.head.bias),
-        calibration=found.calibration,
+        calibration=_noted(found.calibration, "fitted on the scores of the folds' models, which stand for this one"),
         thresholds=found.thresholds,
         notes=found.notes,
         how=f"Logistic regression on frozen features, C = {found.regularisation:g}, chosen by inner folds.",
@@ -174,11 +174,16 @@ def _tuned(
     return Trained(
         predictions=found.predictions,
         classifier=found.classifier,
-        calibration=found.calibration,
+        calibration=_noted(found.calibration, "the same images chose the epoch, so it may be too sure of itself"),
         thresholds=found.thresholds,
         notes=found.notes,
         how=f"Fine-tuned for at most {tuning.epochs} epochs; patients held out of training chose the epoch.",
     )
+
+
+def _noted(calibration: Calibration, how: str) -> Calibration:
+    """The calibration with one more remark on what it was fitted on."""
+    return replace(calibration, note="; ".join(filter(None, (calibration.note, how))))
 
 
 def _trunk(name: str, weights: str, digest: str, settings: Settings) -> Trunk:
