@@ -34,6 +34,28 @@ def test_predictions_of_anyone_enter_as_csv(tmp_path: Path) -> None:
     assert str(back["target"].dtype) == "Int8"
 
 
+def test_a_table_of_predictions_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    wanted = some_predictions(6)
+    text = wanted.rename(columns=str.title).to_csv(index=False, sep=";", lineterminator="\r\n", encoding="utf-8")
+    (tmp_path / "p.csv").write_text("\ufeff" + text + ";;;\r\n", encoding="utf-8", newline="")
+    back = tables.read(tmp_path / "p.csv", tables.PREDICTIONS)
+    pd.testing.assert_frame_equal(back[wanted.columns], wanted, check_dtype=False)
+
+
+@pytest.mark.parametrize("content", ["", 'model,image\n"a'])
+def test_a_csv_without_a_table_is_one_clear_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.csv").write_text(content)
+    with pytest.raises(BadTable, match="not a readable table"):
+        tables.read(tmp_path / "p.csv", tables.PREDICTIONS)
+
+
+def test_decimals_with_a_comma_are_named(tmp_path: Path) -> None:
+    text = some_predictions(3).to_csv(index=False, sep=";", decimal=",")
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(BadTable, match=r"column score .* decimals are written with a point"):
+        tables.read(tmp_path / "p.csv", tables.PREDICTIONS)
+
+
 def test_a_missing_column_is_named_with_those_that_are_there() -> None:
     with pytest.raises(BadTable, match=r"predictions lacks the columns part, score; it has model") as caught:
         tables.check(some_predictions().drop(columns=["part", "score"]), tables.PREDICTIONS, "predictions")

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from osteon import files
+from osteon import files, sheets
 from osteon.errors import BadTable
 
 
@@ -78,7 +78,7 @@ def read(path: Path, columns: Mapping[str, Column], *, only: list[str] | None = 
     """Read and check a table.
 
     Args:
-        path: a Parquet file, or a CSV file with the same columns.
+        path: a Parquet file, or a CSV file with the same columns, as `osteon.sheets` reads it.
         columns: MANIFEST or PREDICTIONS.
         only: read these columns alone.
 
@@ -89,11 +89,11 @@ def read(path: Path, columns: Mapping[str, Column], *, only: list[str] | None = 
     files.must_exist(path)
     try:
         if path.suffix.lower() == ".csv":
-            frame = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
+            frame = sheets.read(path).replace("", pd.NA).reset_index(drop=True)
             frame = frame[only] if only else frame
         else:
             frame = pq.read_table(path, columns=only).to_pandas(types_mapper=_arrow_types)
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, pd.errors.ParserError, KeyError) as error:
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
         raise BadTable(
             f"{path} is not a readable table ({error})", remedy="pass the Parquet file that osteon wrote"
         ) from error
@@ -122,8 +122,10 @@ def check(frame: pd.DataFrame, columns: Mapping[str, Column], where: str) -> pd.
                     values = pd.to_numeric(values)
                 casts[name] = values.astype(column.dtype)
             except (ValueError, TypeError) as error:
+                what = "text" if column.dtype == "string" else "numbers"
                 raise BadTable(
-                    f"column {name} of {where} is not {column.dtype} ({error})", remedy=f"it holds: {column.meaning}"
+                    f"column {name} of {where} does not hold {what} of type {column.dtype} ({error})",
+                    remedy=f"it should hold: {column.meaning}; decimals are written with a point",
                 ) from error
     return frame.assign(**casts) if casts else frame
 

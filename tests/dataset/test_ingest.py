@@ -146,6 +146,41 @@ def test_one_file_name_for_two_files_is_an_error(tmp_path: Path) -> None:
         taken(source, a_table(tmp_path / "t.csv", image=["a.png"], target=[0]))
 
 
+def test_a_spreadsheet_as_people_make_it_is_understood(tmp_path: Path) -> None:
+    source = a_folder(tmp_path / "in", ["FA1.PNG", "sub/fa2.png", "fa3.jpeg", "1.2.840.3"])
+    table = tmp_path / "Labels.CSV"
+    lines = [
+        "Image ; Fractured;GROUP",
+        "fa1;Yes;g1",
+        "sub\\fa2;no;g2",
+        ";;",
+        "FA3.jpeg; y ;g1",
+        "1.2.840;no;g3",
+        "fa1;Yes;g1",
+    ]
+    table.write_bytes("\ufeff".encode() + "\r\n".join([*lines, ";;", ""]).encode())
+    done = taken(source, table, patient_column="Group")
+    rows = done.manifest.set_index("path")
+    assert rows["target"].to_dict() == {"FA1.PNG": 1, "fa3.jpeg": 1, "sub/fa2.png": 0}
+    assert rows["patient"].to_dict() == {"FA1.PNG": "g1", "fa3.jpeg": "g1", "sub/fa2.png": "g2"}
+    # A file called by a UID has no ending that could be left out.
+    assert codes(done) == {"1.2.840.3": "no_label"}
+
+
+def test_names_that_differ_in_capitals_alone_keep_their_own_rows(tmp_path: Path) -> None:
+    source = a_folder(tmp_path / "in", ["A.png", "a.png"])
+    done = taken(source, a_table(tmp_path / "t.csv", image=["a.png", "A.png"], target=[0, 1]))
+    assert done.manifest.set_index("path")["target"].to_dict() == {"A.png": 1, "a.png": 0}
+    with pytest.raises(BadTable, match=r"names a\.png, and there are A\.png and a\.png"):
+        taken(source, a_table(tmp_path / "t.csv", image=["a.png"], target=[0]))
+
+
+def test_a_table_without_rows_says_so(tmp_path: Path) -> None:
+    source = a_folder(tmp_path / "in", ["a.png"])
+    with pytest.raises(BadTable, match=r"t\.csv has no rows below its header"):
+        taken(source, a_table(tmp_path / "t.csv", image=[], target=[]))
+
+
 def test_a_parquet_table_says_the_same_as_a_csv(tmp_path: Path) -> None:
     source = a_folder(tmp_path / "in", ["a.png", "b.png", "c.png"])
     frame = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "label": [1, 0, 1], "patient": [7, 7, 8]})
@@ -227,6 +262,8 @@ def test_a_table_of_another_folder_is_an_error(tmp_path: Path) -> None:
     source = a_folder(tmp_path / "in", ["a.png"])
     with pytest.raises(BadTable, match=r"no row of t\.csv is about an image in this folder"):
         taken(source, a_table(tmp_path / "t.csv", study=["1.2.3"], target=[1]))
+    with pytest.raises(BadTable, match=r"it says b-1, and there is a\.png"):
+        taken(source, a_table(tmp_path / "t.csv", image=["b-1"], target=[1]))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,"b\n1,2'])

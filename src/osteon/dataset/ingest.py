@@ -160,7 +160,10 @@ def _named(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
         study = header.study or header.accession or case.image
         named.append(replace(case, header=replace(header, patient=header.patient or case.image, study=study)))
     nameless = sum(not case.header.patient for case in cases)
-    note = f"{nameless} of {len(cases)} images name no patient: each of them counts as a patient of its own"
+    note = (
+        f"{nameless} of {len(cases)} images name no patient: each of them counts as a patient of its own "
+        "(if a column of the label table tells who belongs together, name it with --patient-column)"
+    )
     return named, [note] if nameless else []
 
 

@@ -11,20 +11,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from osteon import files, tables
+from osteon import files, sheets, tables
 from osteon.errors import BadTable
 from osteon.tasks import Task
 from osteon.types import Case, Header, Refusal
 
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+"""Endings that a label table may leave out. Others may be part of the name: many files are called by a UID."""
+
 
 def _names(case: Case) -> tuple[str, ...]:
-    return case.path, case.path.rpartition("/")[2]
+    whole = case.path, case.path.rpartition("/")[2]
+    return *whole, *(Path(name).with_suffix("").as_posix() for name in whole if name.lower().endswith(IMAGE_SUFFIXES))
 
 
 KEYS: Mapping[str, Callable[[Case], tuple[str, ...]]] = {
     "image": _names,
     "path": _names,
     "file": _names,
+    "filename": _names,
+    "image_id": _names,
     "instance": lambda case: (case.header.instance,),
     "study": lambda case: (case.header.study,),
     "accession": lambda case: (case.header.accession,),
@@ -32,8 +38,8 @@ KEYS: Mapping[str, Callable[[Case], tuple[str, ...]]] = {
 }
 """Key column → what it may say of a case, the most exact first. The first of these columns that a table has counts."""
 
-FILE_KEYS = ("image", "path", "file")
-"""Key columns that hold a file name, or a path relative to the ingested folder."""
+FILE_KEYS = ("image", "path", "file", "filename", "image_id")
+"""Key columns that hold a file name, or a path relative to the ingested folder, with or without its ending."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ def read(path: Path, task: Task, patient_column: str = "") -> Labels:
     """Read a label table.
 
     Args:
-        path: CSV or Parquet. Needs a key column (KEYS) and an answer (`task.label_columns`); all further columns are
-            carried along as text.
+        path: CSV (see `osteon.sheets`) or Parquet. Needs a key column (KEYS) and an answer (`task.label_columns`); all
+            further columns are carried along as text. Capitals in the names of columns do not count.
         task: names the columns that may hold the answer.
         patient_column: column that says who the patient is; "" takes `patient` if there is one.
 
@@ -77,6 +83,7 @@ def read(path: Path, task: Task, patient_column: str = "") -> Labels:
         BadTable: if it is no table, lacks a column (the message says which it has), or contradicts itself.
     """
     frame = _text_table(files.must_exist(path))
+    patient_column = patient_column.strip().lower()
     key = _first(frame, KEYS, path.name, "says which image a row is about")
     answer = _first(frame, task.label_columns, path.name, f"holds the answer ({task.positive} or {task.negative})")
     if patient_column and patient_column not in frame:
@@ -108,15 +115,16 @@ def attach(cases: Iterable[Case], labels: Labels, task: Task) -> tuple[list[Case
         BadTable: if no row meets a case, or a file name that a row gives belongs to several files.
     """
     kept, refused, met = [], [], dict[str, str]()
+    find = _finder(labels)
     for case in cases:
-        key = next((name for name in KEYS[labels.key](case) if name and name in labels.rows), None)
+        key = find(case)
         if key is None:
             refused.append(_no_label(case, labels))
             continue
         if labels.key in FILE_KEYS and met.setdefault(key, case.path) != case.path:
             raise BadTable(
                 f"{labels.name} names {key}, and there are {met[key]} and {case.path}",
-                remedy="give paths relative to the folder instead of file names",
+                remedy="give each file a row of its own, by its path relative to the folder",
             )
         met[key] = case.path
         row = labels.rows[key]
@@ -126,11 +134,29 @@ def attach(cases: Iterable[Case], labels: Labels, task: Task) -> tuple[list[Case
         else:
             kept.append(replace(case, target=target, header=_told(case, row), extra=row.extra))
     if (kept or refused) and not met:
+        example = ""
+        if labels.key in FILE_KEYS:
+            example = f": it says {next(iter(labels.rows), '')}, and there is {refused[0].path}"
         raise BadTable(
-            f"no row of {labels.name} is about an image in this folder, by its column {labels.key!r}",
+            f"no row of {labels.name} is about an image in this folder, by its column {labels.key!r}{example}",
             remedy="check that the table belongs to the folder, and how the column spells its values",
         )
     return kept, refused, tuple(key for key in labels.rows if key not in met)
+
+
+def _finder(labels: Labels) -> Callable[[Case], str | None]:
+    """From a case to the key of its row. File names match without regard to capitals if no row spells them exactly."""
+    folded: dict[str, str] = {}
+    if labels.key in FILE_KEYS:
+        times = Counter(map(str.casefold, labels.rows))
+        folded = {key.casefold(): key for key in labels.rows if times[key.casefold()] == 1}
+
+    def find(case: Case) -> str | None:
+        names = [name for name in KEYS[labels.key](case) if name]
+        exact = next((name for name in names if name in labels.rows), None)
+        return exact or next((folded[name.casefold()] for name in names if name.casefold() in folded), None)
+
+    return find
 
 
 def _told(case: Case, row: Label) -> Header:
@@ -155,18 +181,28 @@ def _bad_label(case: Case, row: Label, task: Task) -> Refusal:
 
 
 def _text_table(path: Path) -> pd.DataFrame:
-    """All columns as text, empty where nothing is said."""
+    """All columns as text, "" where nothing is said; the index is the number of the row in a spreadsheet."""
+    ways = {".csv": sheets.read, ".parquet": _parquet_as_text}
+    if path.suffix.lower() not in ways:
+        raise BadTable(f"{path} is neither .csv nor .parquet", remedy=sheets.SAVE_AS)
+    frame = ways[path.suffix.lower()](path)
+    if frame.empty:
+        raise BadTable(f"{path.name} has no rows below its header", remedy="give one row per image or study")
+    return frame
+
+
+def _parquet_as_text(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix.lower() == ".csv":
-            frame = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8-sig")
-        elif path.suffix.lower() == ".parquet":
-            table = pq.read_table(path)
-            frame = pd.DataFrame({name: table[name].cast(pa.string()).to_pylist() for name in table.column_names})
-        else:
-            raise BadTable(f"{path.name} is neither .csv nor .parquet", remedy="save the label table as one of these")
-    except (pa.ArrowException, OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise BadTable(f"{path.name} is not a readable table ({error})", remedy="save it as CSV in UTF-8") from error
-    return frame.rename(columns=lambda name: str(name).strip()).astype("string").fillna("")
+        table = pq.read_table(path)
+        texts = [column.cast(pa.string()).fill_null("").to_pylist() for column in table.columns]
+    except (pa.ArrowException, OSError) as error:
+        raise BadTable(f"{path.name} is not a readable table ({error})", remedy=sheets.SAVE_AS) from error
+    names = sheets.plain(table.column_names, path.name)
+    return pd.DataFrame(
+        {name: [text.strip() for text in column] for name, column in zip(names, texts, strict=True)},
+        index=range(2, len(table) + 2),
+        dtype="string",
+    )
 
 
 def _by_key(
@@ -176,9 +212,9 @@ def _by_key(
     columns = [list(frame[column]) if column in frame else nothing for column in (key, answer, patient, "study")]
     others = list(zip(*(frame[column] for column in extra), strict=True)) if extra else [()] * len(frame)
     rows, line_of, without_key = dict[str, Label](), dict[str, int](), 0
-    for line, (value, said, who, study, rest) in enumerate(zip(*columns, others, strict=True), start=2):
-        value = value.strip()
-        label = Label(said, who.strip(), study.strip(), tuple(zip(extra.values(), rest, strict=True)))
+    for line, value, said, who, study, rest in zip(frame.index, *columns, others, strict=True):
+        label = Label(said, who, study, tuple(zip(extra.values(), rest, strict=True)))
+        value = value.replace("\\", "/") if key in FILE_KEYS else value
         if not value:
             without_key += 1
         elif rows.setdefault(value, label) != label:
