@@ -1,5 +1,7 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and pip; they set up .venv on their first run.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first that starts and is new enough: constraints.txt was resolved for 3.11.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$p && break; done)
 PIP_ARGS ?=
 OUT ?= demo
 DATA ?= ../shared/data/fracatlas
@@ -35,7 +37,7 @@ docs:
 
 system:  ## system packages that some tests need (Debian, as root)
 	apt-get update -qq
-	apt-get install -qq -y --no-install-recommends dcmtk dicom3tools chromium > /dev/null
+	apt-get install -qq -y --no-install-recommends dicom3tools > /dev/null
 
 bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (ten minutes)
 	for script in benchmarks/[a-z]*.py; do \
