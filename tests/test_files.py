@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,18 @@ def test_a_folder_digest_sees_names_and_bytes_but_not_run_records(tmp_path: Path
     assert files.digest_of(tmp_path) == before
     (tmp_path / "a").rename(tmp_path / "b")
     assert files.digest_of(tmp_path) != before
+
+
+def test_whether_a_folder_can_be_written_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert files.must_be_writable(tmp_path / "new" / "deep") == tmp_path / "new" / "deep"
+    assert not (tmp_path / "new").exists()
+    for inside in ("file", "file/deep"):
+        with pytest.raises(CannotWrite, match="file is a file, and results need a folder"):
+            files.must_be_writable(tmp_path / inside)
+
+
+def test_a_read_only_folder_is_known_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who often runs tests, may write everywhere
+    with pytest.raises(CannotWrite, match=f"{tmp_path.name} is read-only"):
+        files.must_be_writable(tmp_path / "new")

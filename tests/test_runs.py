@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from osteon import runs
+from osteon.errors import CannotWrite
 
 
 def one_run(out: Path, *inputs: Path) -> None:
@@ -41,3 +42,12 @@ def test_a_failed_run_leaves_no_record(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), runs.recording("train", tmp_path, {}):
         raise RuntimeError
     assert not (tmp_path / "run.json").exists()
+
+
+def test_the_results_of_another_command_are_not_mixed_up(tmp_path: Path) -> None:
+    one_run(tmp_path)
+    one_run(tmp_path)  # the same command replaces its own
+    earlier = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(CannotWrite, match="results of `osteon train`"), runs.recording("evaluate", tmp_path, {}):
+        pytest.fail("the work must not begin")
+    assert (tmp_path / "run.json").read_bytes() == earlier

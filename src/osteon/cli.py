@@ -29,7 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; earlier results in it are replaced.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder for the results; earlier ones of this command are replaced.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: settings, else one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]

@@ -9,7 +9,7 @@ OsteonError              70  something osteon did not foresee but can explain
 ├── Leak                 65  a patient on both sides of a split
 ├── NotFound             66  a file or folder that is not there
 ├── MissingPackage       69  an optional package or system tool that this command needs
-├── CannotWrite          73  a full disk, a read-only folder
+├── CannotWrite          73  a full disk, a read-only folder, the results of another command in the way
 ├── Diverged             74  a training run whose loss stopped being a number
 └── Mismatch             78  a bundle of another task, weights with another digest, a foreign checkpoint
 ```

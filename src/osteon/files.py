@@ -101,6 +101,20 @@ def read_json(path: Path) -> Any:
         raise BadTable(f"{path} is not readable JSON", remedy="write it again with the command that made it") from error
 
 
+def must_be_writable(folder: Path) -> Path:
+    """`folder`, if results could be written there; it need not exist yet. Asked before hours of work, not after.
+
+    Raises:
+        CannotWrite: if a file stands in its way, or it is read-only.
+    """
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise CannotWrite(f"{nearest} is a file, and results need a folder", remedy="choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise CannotWrite(f"{nearest} is read-only", remedy="choose another --out, or change its permissions")
+    return folder
+
+
 def must_exist(path: Path, *, remedy: str = "check the path") -> Path:
     """`path`, if it is there.
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from osteon import __version__, files
+from osteon.errors import CannotWrite
 
 RECORD = "run.json"
 PACKAGES = (
@@ -87,7 +88,11 @@ def recording(
 
     Yields:
         A dictionary; what the block puts into it becomes the record's `result`.
+
+    Raises:
+        CannotWrite: if `out` cannot be written, or holds the results of another command, which would be mixed up.
     """
+    _must_be_free(files.must_be_writable(out), command)
     started, clock = datetime.now(UTC), time.perf_counter()
     digests, parents = {}, []
     for path in inputs:
@@ -115,6 +120,15 @@ def recording(
     content = asdict(run)
     content["id"] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
     files.write_json(out / RECORD, content)
+
+
+def _must_be_free(out: Path, command: str) -> None:
+    earlier = files.read_json(out / RECORD).get("command", "") if (out / RECORD).exists() else command
+    if earlier != command:
+        raise CannotWrite(
+            f"{out} holds the results of `osteon {earlier}`, which those of `osteon {command}` would spoil",
+            remedy="choose another --out",
+        )
 
 
 def read(folder: Path) -> Run:
