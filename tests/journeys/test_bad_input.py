@@ -73,6 +73,7 @@ def test_a_label_table_with_some_unknown_studies(path: Path, osteon: Osteon, in_
     code, out, _ = osteon("ingest", path / "cohort", "--labels", "labels.csv", "-o", "out")
     assert code == 0
     assert "2 no_label" in out
+    assert "no_label, for example" in out
     assert "1 labels are about no image" in out
 
 
@@ -156,6 +157,83 @@ def test_predictions_with_a_patient_in_two_folds(path: Path, osteon: Osteon, in_
     )
     code, _, err = osteon("evaluate", "p.parquet", "-o", "out")
     assert (code, one_sentence(err)) == (65, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("prepare", "prepared"), 66),
+        (("prepare", "cohort"), 66),
+        (("split", "ingest"), 65),
+        (("split", "split"), 66),
+        (("features", "ingest"), 65),
+        (("train", "ingest", "--features", "features"), 65),
+        (("train", "prepared", "--features", "features"), 65),
+        (("train", "split", "--features", "prepared"), 66),
+        (("train", "split", "--images", "ingest"), 66),
+        (("evaluate", "prepared"), 66),
+        (("evaluate", "model", "--manifest", "features"), 66),
+        (("read", "cohort", "--bundle", "features"), 66),
+    ],
+)
+def test_a_folder_of_another_command(path: Path, words: tuple[str, ...], expected: int, osteon: Osteon) -> None:
+    given = [word if word.startswith("--") else path / word for word in words[1:]]
+    code, _, err = osteon(words[0], *given, "-o", path.parent / "elsewhere")
+    assert (code, one_sentence(err)) == (expected, True)
+    assert "osteon" in err.partition(";")[2]  # the remedy names the command whose folder is wanted
+    assert not (path.parent / "elsewhere" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("split", "prepared", "-o", "prepared"),
+        ("ingest", "cohort", "-o", "prepared"),
+        ("evaluate", "model", "-o", "model"),
+    ],
+)
+def test_results_of_another_command_are_not_written_over(path: Path, words: tuple[str, ...], osteon: Osteon) -> None:
+    before = contents(path / words[-1])
+    verb, given, _, out = words
+    code, _, err = osteon(verb, path / given, "-o", path / out)
+    assert (code, one_sentence(err)) == (73, True)
+    assert contents(path / words[-1]) == before
+
+
+def test_an_out_that_is_a_file_is_known_before_the_work(path: Path, osteon: Osteon, in_tmp: Path) -> None:
+    (in_tmp / "out").write_text("mine")
+    assert osteon("split", path / "prepared", "--test", "0.2", "-o", "s")[0] == 0
+    code, _, err = osteon("evaluate", path / "model", "--manifest", "s", "--unseal", "-o", "out")
+    assert (code, one_sentence(err)) == (73, True)
+    assert not (in_tmp / "s" / "openings.json").exists()  # what nobody saw was not opened
+    assert (in_tmp / "out").read_text() == "mine"
+
+
+def test_a_bank_that_was_last_filled_from_other_images(path: Path, osteon: Osteon, in_tmp: Path) -> None:
+    shutil.copytree(path / "features", in_tmp / "bank")
+    first = sorted((path / "cohort").rglob("*.dcm"))[0]
+    (in_tmp / "one").mkdir()
+    shutil.copy(first, in_tmp / "one")
+    assert osteon("ingest", "one", "-o", "i", "--workers", "1")[0] == 0
+    assert osteon("prepare", "i", "-o", "p", "--workers", "1")[0] == 0
+    assert osteon("features", "p", "-o", "bank")[0] == 0
+    code, _, err = osteon("train", path / "split", "--features", "bank", "-o", "out")
+    assert (code, one_sentence(err)) == (66, True)
+    assert "osteon features" in err
+
+
+def test_junk_among_the_files_to_read(path: Path, osteon: Osteon, in_tmp: Path) -> None:
+    (in_tmp / "study").mkdir()
+    shutil.copy(path / "unseen" / "dicom" / "PH0001" / "1.dcm", in_tmp / "study" / "A.DCM")
+    (in_tmp / "study" / "gone.dcm").symlink_to(in_tmp / "nowhere")
+    (in_tmp / "study" / "Thumbs.db").write_bytes(b"\0" * 600)
+    (in_tmp / "study" / "table.csv").write_text("a,b")
+    # The folder that `train` wrote stands for the bundle in it.
+    code, out, _ = osteon("read", "study", "--bundle", path / "model", "--no-overlays", "-o", "out")
+    assert code == 0
+    assert out.count("not read: ") == 2
+    assert "gone.dcm is a link to nothing" in out
+    assert "probability" in out
 
 
 @pytest.mark.parametrize("verb", ["phantom", "ingest", "prepare", "split", "features", "train", "evaluate", "read"])

@@ -92,6 +92,8 @@ def _bytes_of(source: Path | bytes) -> bytes:
         if not source or not _kind_of(source):
             raise _not_an_image("the data", empty=not source)
         return source
+    if source.is_symlink() and not source.exists():
+        raise UnreadableImage("not_an_image", f"{source} is a link to nothing", remedy="copy the file itself")
     if not files.must_exist(source).is_file():
         raise UnreadableImage("not_an_image", f"{source} is a folder or device", remedy="give a file")
     try:

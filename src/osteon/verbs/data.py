@@ -10,7 +10,18 @@ from osteon import files, runs, tables
 from osteon.errors import unknown_name
 from osteon.tasks import TASKS
 from osteon.types import Progress, Recipe, silent
-from osteon.verbs.folders import MANIFEST, REFUSALS, SEALED, Done, argument, by_code, pictures, refused
+from osteon.verbs.folders import (
+    MANIFEST,
+    REFUSALS,
+    SEALED,
+    Done,
+    argument,
+    by_code,
+    examples,
+    manifest_of,
+    pictures,
+    refused,
+)
 
 if TYPE_CHECKING:
     from osteon.phantom.plan import Plan
@@ -64,7 +75,7 @@ def ingest(
     ]
     if taken.labels_without_image:
         said.append(f"{len(taken.labels_without_image)} labels are about no image that could be read")
-    return Done("; ".join([*said, *taken.notes]), result)
+    return Done("\n".join(["; ".join([*said, *taken.notes]), *examples(taken.refusals)]), result)
 
 
 def prepare(
@@ -83,7 +94,7 @@ def prepare(
     if recipe not in steps.RECIPES:
         raise unknown_name("recipe", recipe, steps.RECIPES)
     chosen = _sized(steps.RECIPES[recipe], size)
-    manifest = tables.read(ingested / MANIFEST, tables.MANIFEST)
+    manifest = manifest_of(ingested, "ingest")
     where = source or Path(argument(ingested, "source", "ingest"))
     files.must_exist(where, remedy="if the files have moved, pass --source")
     arguments = {"ingested": ingested, "recipe": steps.to_json(chosen), "source": where}
@@ -99,7 +110,8 @@ def prepare(
         }
     fresh = f"{made.done} images prepared" if made.done else "nothing to do"
     kept = f", {made.skipped} were there already" if made.skipped else ""
-    return Done(f"{fresh}{kept}{refused(result['refused'])}", result)
+    sentence = f"{fresh}{kept}{refused(result['refused'])}"
+    return Done("\n".join([sentence, *examples(made.refusals)]), result)
 
 
 def split(
@@ -116,7 +128,7 @@ def split(
     from osteon.dataset import splits
     from osteon.dataset.duplicates import find_duplicates
 
-    manifest = tables.read(prepared / MANIFEST, tables.MANIFEST)
+    manifest = manifest_of(prepared, "prepare", needs=["prepared"])
     arguments = {"prepared": prepared, "folds": folds, "test": test, "duplicates": duplicates}
     with runs.recording("split", out, arguments, inputs=[prepared], seeds={"seed": seed}) as result:
         same = find_duplicates(pictures(prepared, manifest), progress=progress) if duplicates else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osteon import files, runs
+from osteon import files, runs, tables
+from osteon.errors import BadTable, NotFound
 from osteon.types import Refusal
 
 if TYPE_CHECKING:
@@ -33,14 +34,57 @@ def argument(folder: Path, name: str, command: str) -> str:
     Raises:
         NotFound: if the folder holds no record of that command.
     """
-    remedy = f"pass a folder that `osteon {command}` wrote"
+    remedy = _written_by(command)
     files.must_exist(folder / runs.RECORD, remedy=remedy)
-    return str(runs.read(folder).arguments.get(name, ""))
+    run = runs.read(folder)
+    if run.command != command:
+        raise NotFound(f"{folder} holds what `osteon {run.command}` wrote", remedy=remedy)
+    return str(run.arguments.get(name, ""))
 
 
-def pictures(prepared: Path, manifest: pd.DataFrame) -> dict[str, Path]:
-    """Image id → prepared PNG."""
-    return {i: prepared / "images" / name for i, name in zip(manifest["image"], manifest["prepared"], strict=True)}
+def manifest_of(folder: Path, command: str, *, needs: Sequence[str] = ()) -> pd.DataFrame:
+    """The manifest that a command wrote into a folder.
+
+    Args:
+        folder: given by the user.
+        command: that should have written it, for the message.
+        needs: columns that earlier commands do not write.
+
+    Raises:
+        NotFound: if there is none.
+        BadTable: if it is another command's, or damaged.
+    """
+    files.must_exist(folder / MANIFEST, remedy=_written_by(command))
+    manifest = tables.read(folder / MANIFEST, tables.MANIFEST)
+    missing = [name for name in needs if name not in manifest]
+    if missing:
+        columns = f"column{'s' * (len(missing) > 1)} {', '.join(missing)}"
+        raise BadTable(f"the manifest in {folder} lacks the {columns}", remedy=_written_by(command))
+    return manifest
+
+
+def pictures(prepared: Path, manifest: pd.DataFrame, *, remedy: str = "run `osteon prepare` again") -> dict[str, Path]:
+    """Image id → prepared PNG.
+
+    Raises:
+        NotFound: if some are not there; `remedy` says what to do then.
+    """
+    folder = files.must_exist(prepared / "images", remedy=_written_by("prepare"))
+    there = {path.name for path in folder.iterdir()}
+    missing = sum(name not in there for name in manifest["prepared"])
+    if missing:
+        raise NotFound(f"{missing} of {len(manifest)} prepared images are not in {folder}", remedy=remedy)
+    return {i: folder / name for i, name in zip(manifest["image"], manifest["prepared"], strict=True)}
+
+
+def _written_by(command: str) -> str:
+    return f"pass a folder that `osteon {command}` wrote"
+
+
+def examples(refusals: Iterable[Refusal]) -> list[str]:
+    """One line for each refusal code: the first file refused by it, why, and what to do."""
+    first = {refusal.code: refusal for refusal in reversed(list(refusals))}
+    return [f"{code}, for example {r.path}: {r.reason}; {r.remedy}" for code, r in sorted(first.items())]
 
 
 def by_code(refusals: Iterable[Refusal]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from osteon import files, runs, tables
 from osteon.errors import BadTable, NotFound, UnreadableImage
 from osteon.settings import Settings
 from osteon.types import Progress, Reading, silent
-from osteon.verbs.folders import MANIFEST, OPENINGS, OVERLAYS, PREDICTIONS, READINGS, SEALED, Done
+from osteon.verbs.folders import BUNDLE, OPENINGS, OVERLAYS, PREDICTIONS, READINGS, SEALED, Done, manifest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,9 @@ def evaluate(
     from osteon.evaluate import report
 
     path = predictions / PREDICTIONS if predictions.is_dir() else predictions
+    files.must_exist(path, remedy="pass a folder that `osteon train` wrote, or a table of predictions")
     table = tables.read(path, tables.PREDICTIONS)
-    cases = tables.read(manifest / MANIFEST, tables.MANIFEST) if manifest else None
+    cases = manifest_of(manifest, "split") if manifest else None
     arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
     inputs = [folder for folder in (predictions, manifest) if folder]
     with runs.recording("evaluate", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
@@ -87,7 +88,7 @@ def read(
 
     Args:
         paths: files of one or several studies, or folders of them.
-        bundle: what `train` wrote.
+        bundle: what `train` wrote, or the `bundle` folder in it.
         out: folder of the readings.
         overlays: whether to write overlays.
         settings: of this machine.
@@ -103,6 +104,7 @@ def read(
 
     # Threads that share one image wait for each other: seconds on a busy machine, for little gain on a quiet one.
     torch.set_num_threads(settings.threads if settings and settings.threads else 1)
+    bundle = bundle / BUNDLE if (bundle / BUNDLE).is_dir() else bundle
     loaded = reader.ready(load(bundle, task="fracture"))
     studies = _studies(paths)
     arguments = {"files": sum(map(len, studies)), "overlays": overlays, "bundle": bundle}

@@ -12,7 +12,7 @@ from osteon.errors import BadTable
 from osteon.settings import Settings
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Estimate, Progress, silent
-from osteon.verbs.folders import BUNDLE, MANIFEST, PREDICTIONS, Done, argument, pictures
+from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, manifest_of, pictures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def features(
     from osteon.learn.features import extract
 
     settings = settings or Settings()
-    manifest = tables.read(prepared / MANIFEST, tables.MANIFEST)
+    manifest = manifest_of(prepared, "prepare", needs=["prepared"])
     arguments = {"prepared": prepared.resolve(), "backbone": backbone, "weights": weights, "digest": digest}
     with runs.recording("features", out, arguments, inputs=[prepared]) as result:
         trunk = _trunk(backbone, weights, digest, settings)
@@ -104,12 +104,13 @@ def train(
     if (bank is None) == (images is None):
         raise BadTable("train needs a feature bank or prepared images", remedy="pass either --features or --images")
     settings = settings or Settings()
-    manifest = tables.read(split / MANIFEST, tables.MANIFEST)
+    manifest = manifest_of(split, "split", needs=["prepared", "group", "fold"])
     prepared = images or Path(argument(bank or out, "prepared", "features"))
     arguments = {"split": split, "features": bank, "images": images, "tuning": asdict(tuning) if tuning else None}
     inputs = [path for path in (split, bank, images) if path]
     with runs.recording("train", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
-        shown = pictures(prepared, manifest)
+        # A bank may have been filled from several folders; its record names the last.
+        shown = pictures(prepared, manifest, remedy="run `osteon prepare`, and `osteon features` on what was split")
         if bank is not None:
             trained = _head_on(bank, manifest, shown, progress)
         else:
