@@ -70,7 +70,7 @@ def _workers(asked: int | None) -> int:
 @app.command(epilog="Example: `osteon phantom cohort --patients 120 --seed 7`")
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the DICOM files, labels.csv and truth.parquet.")],
-    patients: Annotated[int, typer.Option(min=1, help="Patients; each has one study, AP and lateral.")] = 120,
+    patients: Annotated[int, typer.Option(min=1, help="Patients; each has one study, PA and lateral.")] = 120,
     fractured: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with a fracture.")] = 0.5,
     turned: Annotated[float, typer.Option(min=0, max=1, help="Chance that an image is turned in its plane.")] = 0.2,
     inverted: Annotated[float, typer.Option(min=0, max=1, help="Chance that pixels are inverted, unsaid.")] = 0.05,
