@@ -81,18 +81,38 @@ class Header:
 
 
 @dataclass(frozen=True, eq=False)
+class Cover:
+    """A patch that hides something in an image.
+
+    Attributes:
+        points: (n, 2) float64, corners (x, y) of a polygon, in source pixels.
+        value: the source value that it shows, 0..white.
+    """
+
+    points: NDArray[np.float64]
+    value: int
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or len(self.points) < 3:
+            raise ValueError(f"a cover has at least three corners (n, 2), not {self.points.shape}")
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
-    """Where a recipe has placed an image so far: one affine and one grey table, applied once by `dataset.frame.render`.
+    """Where a recipe has placed an image so far: one affine, one grey table and patches, applied once by
+    `dataset.frame.render`.
 
     Attributes:
         matrix: (2, 3) float64. Takes an output pixel centre (x, y, 1) to source coordinates (x, y), in pixels.
         size: (height, width) of the output.
         grey: (white + 1,) uint8. Output grey value of each source value; 0 is black.
+        covers: patches that hide what lies under them, painted in this order.
     """
 
     matrix: NDArray[np.float64]
     size: tuple[int, int]
     grey: NDArray[np.uint8]
+    covers: tuple[Cover, ...] = ()
 
     def __post_init__(self) -> None:
         if self.matrix.shape != (2, 3):

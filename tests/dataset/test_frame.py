@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
-from osteon.types import Frame, Radiograph
+from osteon.types import Cover, Frame, Radiograph
 from tests.make import a_radiograph
 
 
@@ -158,3 +158,44 @@ def test_the_proxy_is_never_larger_than_it_may_be(shape: tuple[int, int]) -> Non
 def test_a_value_above_white_is_shown_white() -> None:
     image = Radiograph(np.full((40, 40), 5000, np.uint16), 4095)
     assert (frame.render(image) == 255).all()
+
+
+@pytest.mark.parametrize("degrees", [0.0, 90.0, 180.0, 270.0, -90.0])
+def test_quarter_turns_move_whole_pixels_counter_clockwise(degrees: float) -> None:
+    image = Radiograph(np.random.default_rng(3).integers(0, 256, (40, 33)).astype(np.uint8), 255)
+    shown = frame.render(frame.turned(image, degrees))
+    assert np.array_equal(shown, np.rot90(image.pixels, round(degrees / 90)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(degrees=st.floats(-180, 180))
+def test_a_turn_keeps_every_corner_and_agrees_with_the_definition(degrees: float) -> None:
+    image = smooth(40, 56)
+    placed = frame.turned(image, degrees)
+    assert np.abs(frame.render(placed).astype(float) - by_definition(placed, 4))[2:-2, 2:-2].mean() < 3
+    bright = Radiograph(np.full((40, 56), 255, np.uint8), 255)
+    assert abs(float(frame.render(frame.turned(bright, degrees)).sum()) / 255 - 40 * 56) < 100
+
+
+@pytest.mark.parametrize("size", [(700, 900), (60, 48)])
+def test_a_cover_hides_its_polygon_alone_however_the_image_is_placed_afterwards(size: tuple[int, int]) -> None:
+    height, width = size
+    image = Radiograph(np.full(size, 200, np.uint8), 255)
+    corners = np.array([[0.25, 0.25], [0.5, 0.25], [0.5, 0.5], [0.25, 0.5]]) * [width, height]
+    hidden = frame.covered(image, [Cover(corners, 30)])
+    for placed, dark in ((frame.render(hidden), 30), (frame.render(frame.inverted(hidden)), 225)):
+        rows, columns = np.nonzero(placed == dark)
+        # A pixel that the outline touches may belong to either side.
+        assert abs(len(rows) - height * width / 16) <= (height + width) / 2
+        assert (rows.min() / height, columns.max() / width) == pytest.approx((0.25, 0.5), abs=0.03)
+    turned_over = frame.render(frame.turned(hidden, 180))
+    assert np.abs(turned_over.astype(int) - np.rot90(frame.render(hidden), 2)).mean() < 3
+    assert (frame.seen(hidden) == 30).mean() == pytest.approx(1 / 16, rel=0.2)
+
+
+def test_points_of_what_is_seen_are_found_in_the_source() -> None:
+    pixels = np.zeros((1500, 1000), np.uint8)
+    pixels[900:930, 300:330] = 255
+    cut = frame.window(Radiograph(pixels, 255), top=600, left=100, height=600, width=700)
+    y, x = np.argwhere(frame.seen(cut) > 200).mean(axis=0)
+    assert frame.to_source(cut, np.array([[x, y]]))[0] == pytest.approx([314.5, 914.5], abs=2)

@@ -1,4 +1,4 @@
-"""Geometry once: steps compose an affine and a grey table; `render` warps the full-size pixels a single time.
+"""Geometry once: steps compose an affine, a grey table and patches; `render` warps the full-size pixels one time.
 
 Coordinates are (x, y) in pixels with the centre of the top left pixel at (0, 0), so that an image of width w spans
 -0.5 to w - 0.5. A frame's matrix takes an output pixel centre to the source.
@@ -7,18 +7,20 @@ Coordinates are (x, y) in pixels with the centre of the top left pixel at (0, 0)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.types import Frame, Pixels, Radiograph
+from osteon.types import Cover, Frame, Pixels, Radiograph
 
 PROXY = 512
 """Longer side in pixels of the copy on which steps look."""
 
 _WHOLE = 1e-6  # a window edge this close to a pixel edge lies on it
+_SUBPIXEL = 4  # bits of a fraction of a pixel in the corners that OpenCV fills
 _LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is not cut out at full size
 
 
@@ -73,6 +75,33 @@ def inverted(radiograph: Radiograph) -> Radiograph:
     return replace(radiograph, frame=replace(frame, grey=255 - frame.grey))
 
 
+def turned(radiograph: Radiograph, degrees: float) -> Radiograph:
+    """Turn the present output counter-clockwise, as shown, about its centre; it grows to hold its turned corners."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    if degrees % 90 == 0:  # quarter turns are exact: the sine of 180° in floating point is not
+        cosine, sine = float(round(cosine)), float(round(sine))
+    height, width = frame_of(radiograph).size
+    # Ceiling of a hair less: rounding errors must not add a line.
+    new_width = math.ceil(abs(width * cosine) + abs(height * sine) - _WHOLE)
+    new_height = math.ceil(abs(width * sine) + abs(height * cosine) - _WHOLE)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    middle = np.array([(width - 1) / 2, (height - 1) / 2]) - linear @ [(new_width - 1) / 2, (new_height - 1) / 2]
+    return _reframed(radiograph, np.column_stack([linear, middle]), (new_height, new_width))
+
+
+def covered(radiograph: Radiograph, covers: Sequence[Cover]) -> Radiograph:
+    """Hide what lies under these patches, whose corners are in source pixels (see `to_source`)."""
+    frame = frame_of(radiograph)
+    return replace(radiograph, frame=replace(frame, covers=(*frame.covers, *covers)))
+
+
+def to_source(radiograph: Radiograph, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) points (x, y) of what `seen` shows, in its pixels, as source pixels."""
+    matrix = _seen_matrix(radiograph)
+    moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
 def noted(radiograph: Radiograph, note: str) -> Radiograph:
     """The radiograph with one more sentence on what was done to it."""
     return replace(radiograph, notes=(*radiograph.notes, note))
@@ -90,7 +119,8 @@ def render(radiograph: Radiograph) -> NDArray[np.uint8]:
         (height, width) uint8 of the frame's size; 0 is black, and so is what lies outside the source.
     """
     frame = frame_of(radiograph)
-    return _shown(radiograph.pixels, frame.matrix, frame.size, frame.grey)
+    shown = _shown(radiograph.pixels, frame.matrix, frame.size, frame.grey)
+    return _painted(shown, frame.matrix, frame)
 
 
 def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
@@ -102,9 +132,28 @@ def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
     frame, proxy = frame_of(radiograph), proxy_pixels(radiograph)
     small = _within(frame.size, PROXY)
     to_proxy = _scaling((1, 1), (_block(radiograph), _block(radiograph)))
-    matrix = _after(to_proxy, _after(frame.matrix, _scaling(frame.size, small)))
+    matrix = _seen_matrix(radiograph)
     grey = frame.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
-    return _shown(proxy, matrix, small, grey)
+    return _painted(_shown(proxy, _after(to_proxy, matrix), small, grey), matrix, frame)
+
+
+def _seen_matrix(radiograph: Radiograph) -> NDArray[np.float64]:
+    """The affine from the pixels of what `seen` shows to source pixels."""
+    frame = frame_of(radiograph)
+    return _after(frame.matrix, _scaling(frame.size, _within(frame.size, PROXY)))
+
+
+def _painted(shown: NDArray[np.uint8], matrix: NDArray[np.float64], frame: Frame) -> NDArray[np.uint8]:
+    """The image, whose pixels `matrix` takes to the source, with the frame's covers."""
+    if not frame.covers:
+        return shown
+    back = np.linalg.inv(matrix[:, :2])
+    painted = np.ascontiguousarray(shown).copy()
+    for cover in frame.covers:
+        corners = (cover.points - matrix[:, 2]) @ back.T
+        fixed = np.round(corners * 2**_SUBPIXEL).astype(np.int32)
+        cv2.fillPoly(painted, [fixed], int(frame.grey[cover.value]), cv2.LINE_8, _SUBPIXEL)
+    return painted
 
 
 def _block(radiograph: Radiograph) -> int:
