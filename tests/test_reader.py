@@ -13,7 +13,7 @@ import pytest
 from osteon import files, reader
 from osteon.dataset.ingest import ingest
 from osteon.dataset.pipeline import prepare
-from osteon.dataset.steps import BoneWhite, Fit, PadToSquare
+from osteon.dataset.steps import ColourInversion, FitSquare
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.bundle import Bundle, Origin
 from osteon.learn.features import extract
@@ -25,7 +25,7 @@ from tests.dicom.making import a_dataset, a_file, stored_values
 from tests.learn.nets import TINY
 from tests.make import a_radiograph
 
-RECIPE = (BoneWhite(), PadToSquare(), Fit(96))
+RECIPE = (ColourInversion(), FitSquare(96))
 CALIBRATION = Calibration(slope=0.8, intercept=0.2, n=120, prevalence=0.4)
 
 

@@ -23,14 +23,14 @@ from osteon.dataset import refusals as refusal_table
 from osteon.dataset.ingest import ingest
 from osteon.dataset.journal import Done, Journal, Part
 from osteon.dataset.pipeline import IMAGES, Prepared, prepare
-from osteon.dataset.steps import BoneWhite, Fit, PadToSquare
+from osteon.dataset.steps import ColourInversion, FitSquare
 from osteon.dicom.read import read
 from osteon.errors import BadTable, CannotWrite, NotFound, OsteonError
 from osteon.tasks import FRACTURE
 from osteon.types import Radiograph, Recipe, Refusal
 from tests.make import a_radiograph
 
-SMALL: Recipe = (BoneWhite(), PadToSquare(), Fit(64))
+SMALL: Recipe = (ColourInversion(), FitSquare(64))
 
 
 def a_source(folder: Path, images: int = 6) -> tuple[pd.DataFrame, Path]:
@@ -97,9 +97,9 @@ def test_only_what_is_stale_is_made_again_and_the_reason_is_given(tmp_path: Path
 def test_another_recipe_makes_everything_stale_and_leaves_nothing_behind(tmp_path: Path) -> None:
     manifest, source = a_source(tmp_path / "in")
     run(manifest, source, tmp_path / "out")
-    other = run(manifest, source, tmp_path / "out", (Fit(32),))
+    other = run(manifest, source, tmp_path / "out", (FitSquare(32),))
     assert other.reasons == {"the recipe is another": 6}
-    run(manifest, source, tmp_path / "fresh", (Fit(32),))
+    run(manifest, source, tmp_path / "fresh", (FitSquare(32),))
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "fresh")
 
 
@@ -157,7 +157,7 @@ class Halve:
 
 def test_a_split_image_becomes_several_rows_with_ids_of_their_own(tmp_path: Path) -> None:
     manifest, source = a_source(tmp_path / "in", 2)
-    done = run(manifest, source, tmp_path / "out", (Halve(), PadToSquare(), Fit(32)))
+    done = run(manifest, source, tmp_path / "out", (Halve(), FitSquare(32)))
     ids = list(manifest["image"])
     assert done.manifest["image"].tolist() == [f"{ids[0]}-0", f"{ids[0]}-1", f"{ids[1]}-0", f"{ids[1]}-1"]
     assert done.manifest["part"].tolist() == [0, 1, 0, 1]
@@ -196,12 +196,12 @@ SCRIPT = """
     from pathlib import Path
     from osteon import tables
     from osteon.dataset.pipeline import prepare
-    from osteon.dataset.steps import BoneWhite, Fit, PadToSquare
+    from osteon.dataset.steps import ColourInversion, FitSquare
 
     manifest = tables.read(Path(sys.argv[1]), tables.MANIFEST)
     with ThreadPoolExecutor(1) as pool:
         prepare(
-            manifest, Path(sys.argv[2]), (BoneWhite(), PadToSquare(), Fit(64)), Path(sys.argv[3]), executor=pool,
+            manifest, Path(sys.argv[2]), (ColourInversion(), FitSquare(64)), Path(sys.argv[3]), executor=pool,
             progress=lambda done, total: print(done, flush=True),
         )
 """
@@ -311,7 +311,7 @@ def test_a_very_long_image_does_not_fill_the_memory(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     strip = np.tile(np.linspace(0, 255, 40, dtype=np.uint8)[:, None], (1, 30_000))
     image = Radiograph(strip, 255)
-    (placed,) = steps.apply((PadToSquare(), Fit(64)), image)
+    (placed,) = steps.apply((FitSquare(64),), image)
     shown = frame.render(placed)
     assert shown.shape == (64, 64)
     assert not shown[:31].any()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from osteon import files
-from osteon.dataset.steps import RECIPES, Fit, PadToSquare
+from osteon.dataset.steps import RECIPES, FitSquare
 from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound, OsteonError, UnknownName
 from osteon.learn.backbones import open_backbone
 from osteon.learn.bundle import Bundle, Figure, Origin, card, load, save
@@ -60,7 +60,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
-    bundle = a_bundle(recipe=(PadToSquare(), Fit(96)), size=(96, 80), operating_point="sensitivity_0.90")
+    bundle = a_bundle(recipe=(FitSquare(96),), size=(96, 80), operating_point="sensitivity_0.90")
     digest = save(bundle, tmp_path / "bundle").digest
     back = load(tmp_path / "bundle", "fracture")
     images = batch_of(grey_image(), grey_image(seed=1))

@@ -147,8 +147,8 @@ def split(
 
 
 def _sized(recipe: Recipe, size: int | None) -> Recipe:
-    from osteon.dataset.steps import Fit
+    from osteon.dataset.steps import FitSquare
 
     if size is None:
         return recipe
-    return tuple(replace(step, size=size) if isinstance(step, Fit) else step for step in recipe)
+    return tuple(replace(step, size=size) if isinstance(step, FitSquare) else step for step in recipe)
