@@ -98,6 +98,14 @@ def test_osteon_reads_its_own_phantom(syntax):
     assert (header.study, header.bits) == (uid_of("study"), device.bits)
 
 
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: d.model)
+@pytest.mark.parametrize("view", ["PA", "LAT", "OBL"])
+def test_the_view_code_says_what_the_view_position_says(view, device):
+    header = read(dicom_bytes(some_values(device.bits), some_tags(device, view), "explicit")).header
+    assert header.view == view
+    assert header.notes == ()
+
+
 def test_both_photometric_interpretations_look_the_same():
     values = np.linspace(0, 4095, 70 * 51).astype(np.uint16).reshape(70, 51)
     bright, dark = (replace(DEVICES[0], bits=12, photometric=f"MONOCHROME{k}") for k in (2, 1))

@@ -146,7 +146,7 @@ def _header(tags: Tags) -> Dataset:
 
 
 _VIEW_CODES = {
-    "PA": ("399348003", "postero-anterior"),
+    "PA": ("272479007", "postero-anterior"),
     "LAT": ("399067008", "lateral"),
     "OBL": ("399182000", "oblique"),
 }
