@@ -60,6 +60,17 @@ def test_the_split_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     pd.testing.assert_frame_equal(straight, turned.loc[straight.index])
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 999))
+def test_the_split_does_not_depend_on_what_patients_are_called(seed: int) -> None:
+    cases = some_cases(40, images_each=2, fractured=0.3)
+    names = cases["patient"].unique()
+    called = dict(zip(names, np.random.default_rng(seed).permutation(names), strict=True))
+    straight = splits.split(cases, folds=4, test=0.2, seed=seed)
+    renamed = splits.split(cases.assign(patient=cases["patient"].map(called)), folds=4, test=0.2, seed=seed)
+    assert (straight["fold"] == renamed["fold"]).all()
+
+
 def test_another_seed_deals_otherwise_and_the_same_seed_the_same() -> None:
     cases = some_cases(40)
     first, again, other = (splits.split(cases, folds=5, seed=seed)["fold"].to_numpy(int) for seed in (1, 1, 2))

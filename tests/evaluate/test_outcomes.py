@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,6 +94,20 @@ def test_the_order_of_the_table_is_no_matter():
     np.testing.assert_array_equal(first.group, second.group)
     for model in ("model", "floor:tags"):
         np.testing.assert_array_equal(first.scores[model], second.scores[model])
+
+
+def test_what_patients_and_studies_are_called_is_no_matter():
+    table = some_predictions(patients=20, images_each=3)
+    renamed = table.assign(
+        **{c: table[c].map(lambda name: hashlib.sha256(str(name).encode()).hexdigest()) for c in ("group", "study")}
+    )
+    first, second = (outcomes.collect(t, "validation", ["model"]) for t in (table, renamed))
+    np.testing.assert_array_equal(first.group, second.group)
+    studies, same = outcomes.by_study(first), outcomes.by_study(second)
+    assert studies is not None
+    assert same is not None
+    np.testing.assert_array_equal(studies.group, same.group)
+    np.testing.assert_array_equal(studies.scores["model"], same.scores["model"])
 
 
 def test_without_probabilities_the_score_is_pooled():

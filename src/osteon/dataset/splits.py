@@ -32,7 +32,8 @@ def split(
     A group is what may not be torn apart: the images of one patient, joined with those of every patient of whom a
     duplicate image exists. Groups are dealt out largest first (those with both classes before the others), each to the
     fold where the shares of positive, negative and unlabelled images come closest to even; equal groups are shuffled.
-    Every fold, and the sealed share, gets both classes. Same seed, same folds, in whatever order the rows stand.
+    Every fold, and the sealed share, gets both classes. Same seed, same folds, in whatever order the rows stand and
+    whatever the patients are called.
 
     Args:
         manifest: columns `image`, `target` and `group_by` are used.
@@ -52,7 +53,9 @@ def split(
     member = _joined(names, duplicates)
     # Names and counts do not depend on the order of rows: a group is called by its first patient in the alphabet.
     label = names.groupby(member).transform("min")
-    counts = _class_counts(label, manifest["target"])
+    # The deal goes by images, which are called after their content: other pseudonyms make no other folds.
+    dealt = manifest["image"].astype("string").groupby(label).min().sort_values().index
+    counts = _class_counts(label, manifest["target"]).loc[dealt]
     shares = [(1 - test) / folds] * folds + ([test] if test > 0 else [])
     fold_of = _deal(counts, np.array(shares), seed)
     fold = label.map(dict(zip(counts.index, fold_of, strict=True)))
@@ -171,9 +174,10 @@ def _deal(counts: pd.DataFrame, shares: NDArray[np.float64], seed: int) -> NDArr
 def _enough(has: NDArray[np.bool_], bins: int, groups: int) -> None:
     """Each class needs a group for every bin; that is also sufficient (groups with both classes are dealt first)."""
     if groups < bins:
+        fewer = f"ask for at most {groups} folds, the sealed share included, or " if groups > 2 else ""
         raise TooFewCases(
             f"{groups} patients (or groups) cannot fill {bins} folds, the sealed share included",
-            remedy=f"ask for at most {max(groups, 2)} folds, or add patients",
+            remedy=f"{fewer}add patients",
         )
     for name, count in zip(("with", "without"), has.sum(axis=0), strict=True):
         if count == 0:

@@ -155,7 +155,8 @@ def collect(predictions: pd.DataFrame, part: str, models: Sequence[str]) -> Outc
     return Outcomes(
         name=first.index.to_numpy(str),
         study=study.to_numpy(str),
-        group=np.unique(first["group"].to_numpy(str), return_inverse=True)[1],
+        # Numbered in the order of the images, so that other names make no other resamples.
+        group=pd.factorize(first["group"])[0],
         fold=first["fold"].to_numpy(int),
         target=target,
         scores=scores,
@@ -171,7 +172,8 @@ def by_study(images: Outcomes) -> Outcomes | None:
     Raises:
         Leak: for a study whose images lie in several folds.
     """
-    studies, first, number = np.unique(images.study, return_index=True, return_inverse=True)
+    number, studies = pd.factorize(images.study)  # in the order of their first images, whatever they are called
+    first = np.unique(number, return_index=True)[1]
     if "" in studies or len(studies) == len(images.study):
         return None
     torn = np.unique(number[images.fold != images.fold[first][number]])
@@ -189,7 +191,7 @@ def by_study(images: Outcomes) -> Outcomes | None:
     return Outcomes(
         name=studies,
         study=studies,
-        group=np.unique(images.group[first], return_inverse=True)[1],
+        group=pd.factorize(images.group[first])[0],
         fold=images.fold[first],
         target=largest(images.target.astype(float)) > 0,
         scores={model: largest(values) for model, values in images.scores.items()},
