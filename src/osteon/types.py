@@ -26,6 +26,7 @@ LATERALITIES = ("L", "R", "B")
 
 REFUSAL_CODES: dict[str, str] = {
     "not_an_image": "neither DICOM, nor PNG, nor JPEG",
+    "archive": "a zip archive, or a member of one, that is broken, encrypted, nested or grows like a bomb",
     "not_dicom": "a DICOM file whose header cannot be parsed",
     "no_transfer_syntax": "a DICOM file that does not say how its pixels are encoded",
     "no_pixels": "a DICOM object without pixel data (report, plan, waveform)",
@@ -38,9 +39,13 @@ REFUSAL_CODES: dict[str, str] = {
     "too_small": "an image of fewer than 32 pixels a side",
     "too_large": "an image of more than 100 million pixels, or a file that unpacks to more than 1 GiB",
     "duplicate_file": "the same bytes as a file already taken",
+    "duplicate_instance": "another file of an instance (SOP instance UID) already taken",
+    "duplicate_pixels": "the same stored pixels as a file already taken, under another instance",
     "changed": "a file that is gone, or is no longer the one that was ingested",
     "no_label": "no row of the label table names this image or its study",
     "bad_label": "a label that is neither yes nor no",
+    "excluded": "left out by a rule that was given with --exclude",
+    "outlier": "an image of a study with more instances than --max-instances",
     "step_refused": "a step of the recipe could not use this image",
     "crashed": "the worker that held this image ended without an answer",
 }

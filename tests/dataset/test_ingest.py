@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from osteon import files, tables
 from osteon.dataset import refusals as refusal_table
-from osteon.dataset.ingest import Ingested, files_given, ingest
+from osteon.dataset.ingest import Ingested, ingest
+from osteon.dataset.sources import files_given
 from osteon.errors import BadTable, NotFound, TooFewCases
 from osteon.tasks import FRACTURE
 from tests.make import SHARED, a_radiograph

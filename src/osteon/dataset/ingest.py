@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -11,19 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from osteon import files, tables
+from osteon import tables
 from osteon.dataset import labels as label_table
+from osteon.dataset import sources
 from osteon.dataset.workers import each
 from osteon.dicom import read as dicom
 from osteon.errors import NotFound, TooFewCases, UnreadableImage
 from osteon.tasks import Task
 from osteon.types import Case, Progress, Refusal, silent
-
-NOT_GIVEN = ("DICOMDIR", "run.json")
-"""Files by this name are not images: the index of a DICOM medium, and the run record of osteon."""
-
-TABLES = (".csv", ".parquet")
-"""Files that end so are tables that lie beside images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +68,12 @@ def ingest(
         TooFewCases: if no file is given.
         BadTable: if the label table lacks a column, contradicts itself, or is about none of these files.
     """
-    if not source.is_dir():
-        raise NotFound(f"{source} is not a folder", remedy="give the folder that holds the images")
+    if not source.is_dir() and not (source.is_file() and source.suffix.lower() == sources.ARCHIVE):
+        raise NotFound(
+            f"{source} is neither a folder nor a zip archive", remedy="give the folder that holds the images"
+        )
     table = label_table.read(labels, task, patient_column) if labels else None
-    paths = files_given(source, labels)
+    paths = sources.files_given(source, labels)
     if not paths:
         raise TooFewCases(f"{source} holds no files", remedy="give a folder of DICOM, PNG or JPEG files")
     looked: list[Case | Refusal] = [Refusal(path, "crashed", "not looked at") for path in paths]
@@ -96,23 +93,6 @@ def ingest(
     return Ingested(_manifest(cases), refusals, unmet, (*notes, *more))
 
 
-def files_given(source: Path, labels: Path | None = None) -> list[str]:
-    """The files of a folder that ask to be read, as sorted paths relative to it, with forward slashes.
-
-    All count but hidden files and folders, DICOMDIR, run.json, the label table and other tables (.csv, .parquet).
-    Linked folders are not entered.
-    """
-    found = []
-    for folder, inner, names in os.walk(source):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            is_table = path.suffix.lower() in TABLES or (labels is not None and path.resolve() == labels.resolve())
-            if not (name.startswith(".") or name in NOT_GIVEN or is_table):
-                found.append(path.relative_to(source).as_posix())
-    return sorted(found)
-
-
 def look(job: tuple[Path, str]) -> Case | Refusal:
     """One file: what it is, or why it is left out. `job` is the folder and the path in it."""
     source, path = job
@@ -120,12 +100,13 @@ def look(job: tuple[Path, str]) -> Case | Refusal:
         legible = path.encode("utf-8", "backslashreplace").decode()
         return Refusal(legible, "not_an_image", "its name is not valid UTF-8", "rename the file")
     try:
-        header, rows, columns = dicom.peek(source / path)
-        image = files.digest_of(source / path)[:32]
+        data = sources.read_bytes(source, path)
+        header, rows, columns = dicom.peek(data)
     except UnreadableImage as error:
         return Refusal(path, error.code, error.message, error.remedy)
     except (NotFound, OSError) as error:
         return Refusal(path, "not_an_image", f"cannot be opened ({error})", "check the link and its permissions")
+    image = hashlib.sha256(data).hexdigest()[:32]
     return Case(image=image, path=path, target=None, rows=rows, columns=columns, header=header)
 
 

@@ -8,34 +8,26 @@ from __future__ import annotations
 
 import re
 import warnings
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_dataset, read_partial
-from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osteon import files
-from osteon.dicom.attributes import PARSING_ERRORS, Attributes, reason_of
+from osteon.dicom.attributes import Attributes
 from osteon.dicom.chain import chain_of, encoding_of
 from osteon.dicom.decoders import CODECS, NATIVE, words_of
 from osteon.dicom.header import RADIOGRAPHS, header_of, modality_of
+from osteon.dicom.parsing import MAX_BYTES as MAX_BYTES  # part of what this module offers
+from osteon.dicom.parsing import parse
 from osteon.dicom.pixels import Chain, Encoding, present
 from osteon.dicom.raster import peek_raster, read_raster
 from osteon.errors import UnreadableImage
 from osteon.types import Header, Radiograph
 
-MAX_BYTES = 2**30
-"""Larger files, and deflated files that unpack to more, are refused."""
-
-_PIXEL_DATA = 0x7FE00010
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)  # float, double float, integer
 _DIRECTORY = "1.2.840.10008.1.3.10"
 
 _Result = TypeVar("_Result")
@@ -55,7 +47,7 @@ def read(source: Path | bytes) -> Radiograph:
         UnreadableImage: if it is no radiograph that can be read whole; `code` and remedy say why.
         NotFound: if there is no such file.
     """
-    radiograph, notes = _listening(lambda: _read(_bytes_of(source)))
+    radiograph, notes = _listening(lambda: _read(bytes_of(source)))
     return replace(radiograph, header=_with_notes(radiograph.header, notes))
 
 
@@ -66,7 +58,7 @@ def peek(source: Path | bytes) -> tuple[Header, int, int]:
         UnreadableImage: as `read`, except where only the pixels show what is wrong.
         NotFound: if there is no such file.
     """
-    (header, rows, columns), notes = _listening(lambda: _peek(_bytes_of(source)))
+    (header, rows, columns), notes = _listening(lambda: _peek(bytes_of(source)))
     return _with_notes(header, notes), rows, columns
 
 
@@ -82,7 +74,7 @@ def _with_notes(header: Header, notes: list[str]) -> Header:
     return replace(header, notes=tuple(dict.fromkeys((*header.notes, *notes))))
 
 
-def _bytes_of(source: Path | bytes) -> bytes:
+def bytes_of(source: Path | bytes) -> bytes:
     """The bytes of a file that may be an image; others are refused after their first bytes.
 
     Raises:
@@ -102,7 +94,7 @@ def _bytes_of(source: Path | bytes) -> bytes:
             if not head or not _kind_of(head):
                 raise _not_an_image(source.name, empty=not head)
             if source.stat().st_size > MAX_BYTES:
-                raise UnreadableImage("too_large", f"{source.name} is larger than 1 GiB", remedy="split or reduce it")
+                raise UnreadableImage("too_large", f"{source.name} is larger than 256 MiB", remedy="split or reduce it")
             return head + stream.read()
     except OSError as error:
         raise UnreadableImage(
@@ -140,7 +132,7 @@ def _read(data: bytes) -> Radiograph:
         pixels, header = read_raster(data)
         white = int(np.iinfo(pixels.dtype).max)
     else:
-        dataset, has_pixels = _parsed(data, whole=True)
+        dataset, has_pixels = parse(data, whole=True)
         header, encoding, chain = _described(dataset, has_pixels)
         pixels, white = present(words_of(dataset, encoding, header.transfer_syntax), encoding, chain)
     if pixels.min() == pixels.max():
@@ -151,33 +143,8 @@ def _read(data: bytes) -> Radiograph:
 def _peek(data: bytes) -> tuple[Header, int, int]:
     if _kind_of(data) == "raster":
         return peek_raster(data)
-    header, encoding, _ = _described(*_parsed(data, whole=False))
+    header, encoding, _ = _described(*parse(data, whole=False))
     return header, encoding.rows, encoding.columns
-
-
-def _parsed(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
-    """The data set, with its pixel data if `whole` and if they can be parsed, and whether it has any.
-
-    Raises:
-        UnreadableImage: `not_dicom` or `too_large`.
-    """
-    met: list[int] = []
-
-    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-        if tag in _PIXEL_TAGS:
-            met.append(tag)
-        return bool(met)
-
-    try:
-        _refuse_bomb(data)
-        if whole and "PixelData" in (dataset := read_partial(BytesIO(data), force=True)):
-            return dataset, True
-        # pydicom drops the whole header of a file that ends within its pixels; parsed by itself, it is there.
-        return read_partial(BytesIO(data), at_pixels, force=True), _PIXEL_DATA in met
-    except PARSING_ERRORS as error:
-        raise UnreadableImage(
-            "not_dicom", f"the DICOM header cannot be parsed ({reason_of(error)})", remedy="export the image again"
-        ) from error
 
 
 def _described(dataset: FileDataset, has_pixels: bool) -> tuple[Header, Encoding, Chain]:
@@ -192,25 +159,6 @@ def _described(dataset: FileDataset, has_pixels: bool) -> tuple[Header, Encoding
     chain = chain_of(attributes, encoding)
     header = header_of(attributes, bits=encoding.stored, transfer_syntax=syntax)
     return replace(header, notes=tuple(attributes.notes)), encoding, chain
-
-
-def _refuse_bomb(data: bytes) -> None:
-    """Refuse a deflated data set that would fill the memory; pydicom inflates without asking.
-
-    Raises:
-        UnreadableImage: `too_large`.
-    """
-    stream = BytesIO(data)
-    stream.seek(132 if data[128:132] == b"DICM" else 0)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), data[stream.tell() :], 0
-    while rest and not inflate.eof:
-        size += len(inflate.decompress(rest, 2**24))
-        rest = inflate.unconsumed_tail
-        if size > MAX_BYTES:
-            raise UnreadableImage("too_large", "the file unpacks to more than 1 GiB", remedy="export it again")
 
 
 def _checked(attributes: Attributes, meta: Attributes, *, has_pixels: bool) -> str:

@@ -138,13 +138,13 @@ def _said(reading: Reading) -> str:
 
 def _studies(paths: Sequence[Path]) -> list[list[Path]]:
     """The files in order, those of one study together; a file that names no study is a study of its own."""
-    from osteon.dataset.ingest import files_given
+    from osteon.dataset.sources import files_given
     from osteon.dicom.read import peek
 
     given = []
     for path in paths:
         files.must_exist(path)
-        given += [path / inner for inner in files_given(path)] if path.is_dir() else [path]
+        given += [path / inner for inner in files_given(path, archives=False)] if path.is_dir() else [path]
     if not given:
         raise NotFound("there are no files to read", remedy="pass radiographs, or a folder that holds some")
     studies: dict[str, list[Path]] = {}
