@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +16,9 @@ from pydicom import dcmread, uid
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import get_decoder
 
-from osteon.dicom.decoders import CODECS, NATIVE, PLUGIN, decoder_of
+from osteon.dicom.codecs import CODECS
+from osteon.dicom.decoders import NATIVE, PLUGIN, decoder_of
+from osteon.dicom.parsing import inflated
 from osteon.dicom.read import read
 from osteon.errors import UnreadableImage
 from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY, a_dataset, a_file, a_radiograph_file, stored_values
@@ -186,7 +189,7 @@ def test_the_plugin_serves_pydicom_from_its_first_use_on() -> None:
 def test_importing_the_decoders_changes_nothing_in_pydicom() -> None:
     code = (
         "import osteon.dicom.read, pydicom.config as c; from pydicom.pixels import get_decoder; "
-        "from osteon.dicom.decoders import CODECS, PLUGIN; "
+        "from osteon.dicom.codecs import CODECS; from osteon.dicom.decoders import PLUGIN; "
         "assert all(PLUGIN not in get_decoder(u).available_plugins for u in CODECS)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -209,3 +212,46 @@ def test_lossless_variants_of_one_image_are_equal(name: str) -> None:
 def test_two_lossless_jpeg_decoders_agree(name: str) -> None:
     frame = frame_of((SHARED / "dicom" / "nema_wg04" / f"{name}.dcm").read_bytes())
     assert (imagecodecs.jpeg8_decode(frame) == imagecodecs.jpegsof3_decode(frame)).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_that_the_htj2k_decoder_notices_is_refused(seed: int) -> None:
+    # imagecodecs gives back an array with rows never written; OpenJPEG says that there is something to notice.
+    stored = stored_values(480, 400, bits=12)
+    frame = bytearray(imagecodecs.htj2k_encode(stored, reversible=True))
+    rng = np.random.default_rng(seed)
+    while True:
+        at = int(rng.integers(200, len(frame) - 2))
+        frame[at] ^= 1 << int(rng.integers(8))
+        try:
+            imagecodecs.jpeg2k_decode(bytes(frame))
+        except RuntimeError:
+            break
+    hooks = sys.excepthook, sys.unraisablehook
+    assert refusal(with_frame(stored, bytes(frame), uid.HTJ2KLossless, bits=12)).code == "undecodable"
+    assert (sys.excepthook, sys.unraisablehook) == hooks
+
+
+@pytest.mark.parametrize("dropped", [1, 10, 300])
+def test_an_htj2k_stream_with_a_hole_is_refused(dropped: int) -> None:
+    stored = stored_values(480, 400, bits=12)
+    frame = bytearray(imagecodecs.htj2k_encode(stored, reversible=True))
+    del frame[3000 : 3000 + dropped]
+    error = refusal(with_frame(stored, bytes(frame), uid.HTJ2KLossless, bits=12))
+    assert "do not add up" in error.message
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_two_htj2k_decoders_give_the_image_that_was_encoded(bits: int) -> None:
+    stored = stored_values(333, 257, bits=bits)
+    for resolutions in (0, 1, 5):
+        frame = bytes(imagecodecs.htj2k_encode(stored, reversible=True, resolutions=resolutions))
+        assert (imagecodecs.htj2k_decode(frame) == stored).all()
+        assert (imagecodecs.jpeg2k_decode(frame) == stored).all()
+
+
+def test_deflated_files_of_any_ratio_are_unpacked() -> None:
+    rng = np.random.default_rng(0)
+    for plain in (b"", bytes(10_000_000), rng.bytes(10_000), bytes(1000) + rng.bytes(10)):
+        deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+        assert inflated(deflate.compress(plain) + deflate.flush() + b"\0") == plain

@@ -195,7 +195,7 @@ def _unpacked(archive: Path, member: zipfile.ZipInfo) -> bytes:
         UnreadableImage: `archive`, `too_large` or `not_an_image`.
     """
     if member.file_size > dicom.MAX_BYTES:
-        raise UnreadableImage("too_large", "the member unpacks to more than 1 GiB", remedy="split or reduce it")
+        raise UnreadableImage("too_large", "the member unpacks to more than 256 MiB", remedy="split or reduce it")
     if member.file_size > max(_HARMLESS, MAX_RATIO * member.compress_size):
         raise _refusal(f"{member.compress_size} bytes claim to unpack to {member.file_size}", _UNPACK)
     data = bytearray()

@@ -1,18 +1,13 @@
-"""One decoder per transfer syntax: imagecodecs behind pydicom's plugin interface.
+"""One decoder per transfer syntax, behind pydicom's plugin interface.
 
-The decoders were chosen by speed among those that give exact pixels and refuse what is cut short; see
-`docs/decisions/0002-decoders.md`. They are registered with pydicom under the name `imagecodecs` when a syntax is
-first needed, so that importing osteon changes nothing, and `Dataset.pixel_array` can use them from then on.
+The codecs of `osteon.dicom.codecs` are registered with pydicom under the name `imagecodecs` when a syntax is first
+needed, so that importing osteon changes nothing, and `Dataset.pixel_array` can use them from then on.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
@@ -20,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner, get_decoder
 
 from osteon.dicom.attributes import PARSING_ERRORS, reason_of
+from osteon.dicom.codecs import CODECS
 from osteon.dicom.pixels import Encoding
 from osteon.errors import UnreadableImage
 
@@ -27,107 +23,6 @@ PLUGIN = "imagecodecs"
 
 _Array = NDArray[Any]
 
-
-@dataclass(frozen=True)
-class Codec:
-    """How the frames of a transfer syntax are decoded.
-
-    Attributes:
-        decode: bytes of one frame and the stored container (uint8 or uint16) → (rows, columns) or (pixels,).
-        size: bytes of one frame → (rows, columns, components) that its own header states; None if it has none.
-        lossy: whether decoded values may overshoot the range of the bits stored.
-    """
-
-    decode: Callable[[bytes, np.dtype[Any]], _Array]
-    size: Callable[[bytes], tuple[int, int, int]] | None
-    lossy: bool = False
-
-
-def _jpeg(frame: bytes, container: np.dtype[Any]) -> _Array:
-    _refuse_cut(frame)
-    return np.asarray(imagecodecs.jpeg8_decode(frame))
-
-
-def _jpeg_ls(frame: bytes, container: np.dtype[Any]) -> _Array:
-    _refuse_cut(frame)
-    return np.asarray(imagecodecs.jpegls_decode(frame))
-
-
-def _refuse_cut(frame: bytes) -> None:
-    # libjpeg fills a stream that is cut short with grey and only warns; CharLS may count missing bits for seconds.
-    # In the coded data FF is never followed by a byte from 80 on, restart markers aside, so an end-of-image marker
-    # after the last start of scan is a real one.
-    if frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
-        raise ValueError("the stream has no end marker: it is cut short")
-
-
-def _jpeg_2000(frame: bytes, container: np.dtype[Any]) -> _Array:
-    return np.asarray(imagecodecs.jpeg2k_decode(frame))
-
-
-def _rle(frame: bytes, container: np.dtype[Any]) -> _Array:
-    """PS3.5 annex G: a header of 16 words (number of segments, their offsets), then byte planes, the highest first."""
-    # imagecodecs also decodes whole frames, but follows the offsets of a damaged header out of its memory.
-    if len(frame) < 64:
-        raise ValueError("the stream is shorter than its header")
-    count, *starts = struct.unpack("<16L", frame[:64])
-    if count != container.itemsize:
-        raise ValueError(f"the stream has {count} byte planes, the data set {container.itemsize}")
-    ends = [*starts[1:count], len(frame)]
-    planes = [
-        np.frombuffer(imagecodecs.packbits_decode(frame[start:end]), np.uint8)
-        for start, end in zip(starts[:count], ends, strict=True)
-    ]
-    if len({len(plane) for plane in planes}) != 1:
-        raise ValueError("the byte planes of the stream are of unequal length")
-    words = planes[0].astype(container)
-    for plane in planes[1:]:
-        words = words << 8 | plane
-    return words
-
-
-def _jpeg_size(frame: bytes) -> tuple[int, int, int]:
-    """What the frame header (SOF, or SOF55 of JPEG-LS) says; ISO/IEC 10918-1 B.2.2 and 14495-1 C.2.2."""
-    at = 2
-    while at + 10 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return _be(frame, at + 5, 2), _be(frame, at + 7, 2), frame[at + 9]
-        else:
-            at += 2 + _be(frame, at + 2, 2)
-    raise ValueError("the stream has no JPEG frame header")
-
-
-def _jpeg_2000_size(frame: bytes) -> tuple[int, int, int]:
-    """What the SIZ marker says; ISO/IEC 15444-1 A.5.1."""
-    start = frame.find(b"\xff\x4f\xff\x51")
-    if start < 0 or start + 42 > len(frame):
-        raise ValueError("the stream has no JPEG 2000 header")
-    columns, rows = (_be(frame, start + at, 4) - _be(frame, start + at + 8, 4) for at in (8, 12))
-    return rows, columns, _be(frame, start + 40, 2)
-
-
-def _be(frame: bytes, at: int, length: int) -> int:
-    return int.from_bytes(frame[at : at + length], "big")
-
-
-CODECS: Mapping[str, Codec] = {
-    uid.JPEGBaseline8Bit: Codec(_jpeg, _jpeg_size, lossy=True),
-    uid.JPEGExtended12Bit: Codec(_jpeg, _jpeg_size, lossy=True),
-    uid.JPEGLossless: Codec(_jpeg, _jpeg_size),
-    uid.JPEGLosslessSV1: Codec(_jpeg, _jpeg_size),
-    uid.JPEGLSLossless: Codec(_jpeg_ls, _jpeg_size),
-    uid.JPEGLSNearLossless: Codec(_jpeg_ls, _jpeg_size, lossy=True),
-    uid.JPEG2000Lossless: Codec(_jpeg_2000, _jpeg_2000_size),
-    uid.JPEG2000: Codec(_jpeg_2000, _jpeg_2000_size, lossy=True),
-    uid.HTJ2KLossless: Codec(_jpeg_2000, _jpeg_2000_size),
-    uid.HTJ2KLosslessRPCL: Codec(_jpeg_2000, _jpeg_2000_size),
-    uid.HTJ2K: Codec(_jpeg_2000, _jpeg_2000_size, lossy=True),
-    uid.RLELossless: Codec(_rle, None),
-}
-"""Every compressed transfer syntax that osteon reads."""
 
 NATIVE: tuple[str, ...] = (
     uid.ImplicitVRLittleEndian,

@@ -19,7 +19,8 @@ from pydicom.dataset import FileDataset
 from osteon import files
 from osteon.dicom.attributes import Attributes
 from osteon.dicom.chain import chain_of, encoding_of
-from osteon.dicom.decoders import CODECS, NATIVE, words_of
+from osteon.dicom.codecs import CODECS
+from osteon.dicom.decoders import NATIVE, words_of
 from osteon.dicom.header import RADIOGRAPHS, header_of, modality_of
 from osteon.dicom.parsing import MAX_BYTES as MAX_BYTES  # part of what this module offers
 from osteon.dicom.parsing import parse
