@@ -6,25 +6,17 @@ Origin: the middle of the joint between radius and carpus. Axes as in `osteon.ph
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
 
-from osteon.phantom.anatomy import (
-    FAT,
-    MUSCLE,
-    Part,
-    Person,
-    bent,
-    bone_layers,
-    even_layer,
-    moved,
-)
+from osteon.phantom.anatomy import Part, Person, bent, bone_layers, moved
+from osteon.phantom.build import Build, nodule, shaft, wrapped
 from osteon.phantom.fracture import Fracture
 from osteon.phantom.fragment import Fragment
-from osteon.phantom.solids import Ellipsoid, Plane, Solid, ellipsoid, plane, tube
-from osteon.phantom.space import Floats, Motion, rotation_about, shifted_by
+from osteon.phantom.solids import Ellipsoid, Solid, ellipsoid, plane, tube
+from osteon.phantom.space import Motion, rotation_about, shifted_by
 
 TRIM_MM = 2.5
 """How far a fragment is followed beyond the surface at which it ends: more than any gap is open."""
@@ -32,7 +24,7 @@ TRIM_MM = 2.5
 
 def wrist(person: Person, rng: Generator) -> list[Part]:
     """Forearm, carpus and hand of a person: soft tissue, radius, ulna, eight carpals, metacarpals and phalanges."""
-    build = _Build(person, rng)
+    build = Build(person, rng)
     return [*_soft_tissue(build), _radius(build), *_ulna(build), *_carpus(build), *_hand(build)]
 
 
@@ -75,29 +67,7 @@ def _fragments(radius: Part, fracture: Fracture) -> list[Part]:
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Build:
-    """A person, and the chance that makes no two alike."""
-
-    person: Person
-    rng: Generator
-
-    def knots(self, rows: Sequence[tuple[float, ...]]) -> Floats:
-        """Knots of an average adult at this person's size, each half axis off by about 2 %."""
-        table = np.asarray(rows, float) * self.person.size
-        table[:, 3:] *= np.exp(self.rng.normal(0, 0.02, table[:, 3:].shape))
-        return table
-
-    def near(self, point: Sequence[float], spread_mm: float = 0.4) -> Floats:
-        """A point of an average adult at this person's size, a little off."""
-        return np.asarray(point, float) * self.person.size + self.rng.normal(0, spread_mm, 3)
-
-    def spongy(self) -> float:
-        """Attenuation of spongy bone, 1/mm."""
-        return 0.026 + 0.034 * self.person.density
-
-
-def _soft_tissue(build: _Build) -> list[Part]:
+def _soft_tissue(build: Build) -> list[Part]:
     forearm = build.knots(
         [
             (-160, 0, 0, 38, 34),
@@ -112,7 +82,7 @@ def _soft_tissue(build: _Build) -> list[Part]:
             (104, 0, 0, 22, 6),
         ]
     )
-    parts = [_wrapped("forearm and hand", forearm, build.person.fat_mm)]
+    parts = [wrapped("forearm and hand", forearm, build.person.fat_mm)]
     thenar = build.knots(
         [
             (2, 18, -10, 2, 1),
@@ -123,25 +93,15 @@ def _soft_tissue(build: _Build) -> list[Part]:
             (110, 56, -13, 5, 5),
         ]
     )
-    parts.append(_wrapped("thumb", thenar, build.person.fat_mm * 0.6))
+    parts.append(wrapped("thumb", thenar, build.person.fat_mm * 0.6))
     for number, (x, length) in enumerate(((27, 70), (9, 82), (-9, 76), (-25, 60)), start=2):
         end = 98 + length
         rows = [(94, x * 0.95, 0, 3, 3), (101, x, 0, 9, 8), (end - 14, x * 1.15, 0, 7.5, 6.5), (end, x * 1.2, 0, 2, 2)]
-        parts.append(_wrapped(f"finger {number}", build.knots(rows), build.person.fat_mm * 0.5))
+        parts.append(wrapped(f"finger {number}", build.knots(rows), build.person.fat_mm * 0.5))
     return parts
 
 
-def _wrapped(name: str, knots: Floats, fat_mm: float) -> Part:
-    skin_mm = 1.4
-    layers = (
-        even_layer(Solid(tube(knots)), MUSCLE),  # skin attenuates like muscle
-        even_layer(Solid(tube(knots, inset=skin_mm)), FAT - MUSCLE),
-        even_layer(Solid(tube(knots, inset=skin_mm + fat_mm)), MUSCLE - FAT),
-    )
-    return Part(name, "bends", layers, knots[len(knots) // 2][[1, 2, 0]])
-
-
-def _radius(build: _Build) -> Part:
+def _radius(build: Build) -> Part:
     size, cortex = build.person.size, build.person.cortex
     knots = build.knots(
         [
@@ -173,7 +133,7 @@ def _radius(build: _Build) -> Part:
     return Part("radius", "stays", bone_layers(outer, inner, build.spongy(), profile), np.array([10.0, 0, -20]) * size)
 
 
-def _ulna(build: _Build) -> list[Part]:
+def _ulna(build: Build) -> list[Part]:
     size, cortex = build.person.size, build.person.cortex
     knots = build.knots(
         [
@@ -193,7 +153,7 @@ def _ulna(build: _Build) -> list[Part]:
     layers = bone_layers(outer, inner, build.spongy(), np.array([(-26, 0.15), (-10, 1)]) * (size, 1))
     shaft = Part("ulna", "stays", layers, np.array([-15.0, 2, -15]) * size)
     styloid = ellipsoid(build.near((-21.0, 3.6, -0.4)), np.array([2.2, 2.4, 5.2]) * size, rotation_about((0, 1, 0), -9))
-    return [shaft, _nodule(build, "ulnar styloid", styloid, (), "stays", 0.45)]
+    return [shaft, nodule(build, "ulnar styloid", styloid, (), "stays", 0.45)]
 
 
 _CARPALS: tuple[tuple[str, tuple[float, ...], tuple[float, ...], tuple[float, float, float], float], ...] = (
@@ -209,7 +169,7 @@ _CARPALS: tuple[tuple[str, tuple[float, ...], tuple[float, ...], tuple[float, fl
 )
 
 
-def _carpus(build: _Build) -> list[Part]:
+def _carpus(build: Build) -> list[Part]:
     parts = []
     for name, centre, semi_axes, axis, angle in _CARPALS:
         turn = rotation_about(axis, angle + build.rng.normal(0, 3))
@@ -221,18 +181,8 @@ def _carpus(build: _Build) -> list[Part]:
             sign[k // 2] = 1 - 2 * (k % 2)
             normal = turn @ (sign + build.rng.normal(0, 0.12, 3))
             facets.append(plane(normal, body.centre + turn @ (sign * axes * build.rng.uniform(0.9, 1.03))))
-        parts.append(_nodule(build, name, body, tuple(facets), "follows", 0.65))
+        parts.append(nodule(build, name, body, tuple(facets), "follows", 0.65))
     return parts
-
-
-def _nodule(build: _Build, name: str, body: Ellipsoid, facets: tuple[Plane, ...], role: str, wall_mm: float) -> Part:
-    """A small bone: a thin cortical shell about spongy bone."""
-    wall = wall_mm * np.sqrt(build.person.cortex)
-    axes, turn = np.linalg.eigh(body.spread)
-    core = ellipsoid(body.centre, np.sqrt(axes) - wall, turn)
-    inner = Solid(core, tuple(Plane(f.normal, f.offset - wall) for f in facets))
-    layers = bone_layers(Solid(body, facets), inner, 1.05 * build.spongy(), np.array([(0.0, 1.0)]))
-    return Part(name, role, layers, body.centre)
 
 
 _RAYS: tuple[tuple[int, tuple[float, ...], float, float, float, tuple[float, ...]], ...] = (
@@ -245,7 +195,7 @@ _RAYS: tuple[tuple[int, tuple[float, ...], float, float, float, tuple[float, ...
 )
 
 
-def _hand(build: _Build) -> list[Part]:
+def _hand(build: Build) -> list[Part]:
     parts = []
     for number, base, lean, drop, width, lengths in _RAYS:
         turn = rotation_about((0, 1, 0), lean + build.rng.normal(0, 1.5)) @ rotation_about((1, 0, 0), drop)
@@ -253,33 +203,6 @@ def _hand(build: _Build) -> list[Part]:
         for k, length in enumerate(lengths):
             name = f"metacarpal {number}" if k == 0 else f"phalanx {number}.{k}"
             long = length * build.person.size
-            parts.append(_shaft(build, name, long, width * (1 - 0.17 * k), Motion(turn, np.zeros(3), start)))
+            parts.append(shaft(build, name, long, width * (1 - 0.17 * k), Motion(turn, np.zeros(3), start)))
             start = start + turn @ np.array([0, 0, long + 1.8])
     return parts
-
-
-def _shaft(build: _Build, name: str, length: float, width: float, place: Motion) -> Part:
-    """A metacarpal or phalanx: flared base, slender shaft, round head."""
-    profile = (
-        (0, 2.0, 2.0),
-        (0.012, 5.0, 5.2),
-        (0.04, 6.4, 6.6),
-        (0.1, 6.3, 6.6),
-        (0.18, 5.4, 5.6),
-        (0.32, 4.4, 4.5),
-        (0.55, 4.2, 4.3),
-        (0.75, 4.8, 4.9),
-        (0.88, 6.8, 6.6),
-        (0.95, 6.6, 6.4),
-        (0.985, 4.8, 4.6),
-        (1.0, 1.5, 1.5),
-    )
-    scale = width * build.person.size
-    knots = np.array([(f * length, 0.0, 0.0, a * scale, b * scale) for f, a, b in profile])
-    walls = np.array([0.9, 0.8, 0.7, 0.7, 0.9, 1.6, 2.0, 1.6, 0.8, 0.6, 0.7, 0.8]) * build.person.cortex * scale
-    inner = Solid(tube(knots, inset=walls))
-    # Heights of the profile are those in the limb, which a lean of the bone shortens.
-    ends = np.array([(0.1, 1), (0.3, 0.1), (0.7, 0.1), (0.85, 1)])
-    ends[:, 0] = place.shift[2] + ends[:, 0] * length * place.rotation[2, 2]
-    layers = bone_layers(Solid(tube(knots)), inner, build.spongy(), ends)
-    return moved(Part(name, "follows", layers, np.array([0, 0, length / 2])), place)
