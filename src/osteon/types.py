@@ -37,7 +37,7 @@ REFUSAL_CODES: dict[str, str] = {
     "undecodable": "pixel data that no decoder reads whole",
     "blank": "an image of one grey value",
     "too_small": "an image of fewer than 32 pixels a side",
-    "too_large": "an image of more than 100 million pixels, or a file that unpacks to more than 1 GiB",
+    "too_large": "an image of more than 100 million pixels, or a file of more than 256 MiB, packed or unpacked",
     "duplicate_file": "the same bytes as a file already taken",
     "duplicate_instance": "another file of an instance (SOP instance UID) already taken",
     "duplicate_pixels": "the same stored pixels as a file already taken, under another instance",
@@ -47,7 +47,8 @@ REFUSAL_CODES: dict[str, str] = {
     "excluded": "left out by a rule that was given with --exclude",
     "outlier": "an image of a study with more instances than --max-instances",
     "step_refused": "a step of the recipe could not use this image",
-    "crashed": "the worker that held this image ended without an answer",
+    "crashed": "the process that held this image ended, failed or ran out of memory",
+    "timeout": "an image that took longer than it was allowed to",
 }
 """Every reason for which a file is left out: code → meaning. Documented in `docs/reference/refusals.md`."""
 
@@ -57,8 +58,9 @@ class Header:
     """What a file says about its image, besides the pixels; "" or None where it says nothing.
 
     Sources are DICOM attributes (PS3.3): PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID,
-    AccessionNumber, Modality, BodyPartExamined, ViewPosition or ViewCodeSequence, ImageLaterality or Laterality,
-    PatientSex, PatientAge, Manufacturer and ManufacturerModelName. PNG and JPEG files leave nearly all of it empty.
+    AccessionNumber, Modality, BodyPartExamined, StudyDescription, SeriesDescription, ProtocolName, ViewPosition or
+    ViewCodeSequence, ImageLaterality or Laterality, PatientSex, PatientAge, Manufacturer and ManufacturerModelName.
+    PNG and JPEG files leave nearly all of it empty.
     """
 
     patient: str = ""
@@ -68,6 +70,9 @@ class Header:
     accession: str = ""
     modality: str = ""
     body_part: str = ""  # the tag as it stands: free text
+    study_description: str = ""  # free text, as are the next two; they may hold names
+    series_description: str = ""
+    protocol_name: str = ""
     view: str = ""  # one of VIEWS
     laterality: str = ""  # one of LATERALITIES
     sex: str = ""  # "F", "M" or "O"
@@ -190,6 +195,7 @@ class Case:
     columns: int
     header: Header
     extra: tuple[tuple[str, str], ...] = ()  # further columns of the label table
+    pixels: str = ""  # digest of the stored pixels (osteon.dicom.stored), "" where there is none
 
 
 @dataclass(frozen=True, eq=False)

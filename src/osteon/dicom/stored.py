@@ -1,0 +1,37 @@
+"""The stored pixels of a DICOM file as one number, so that copies under a new identity are found without decoding."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+from osteon.dicom.parsing import parse
+
+_SHAPE = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+"""What the same bytes may be read as (PS3.3 C.7.6.3): without it, a wide image may equal a high one."""
+
+
+def stored_pixels(data: bytes) -> str:
+    """Digest of the pixel data element as it is stored, with the attributes that shape it: 32 hexadecimal digits.
+
+    Two files with the same digest show the same image, up to window and look-up tables, whoever they say it is of.
+    The reverse does not hold: an image that was compressed anew, or edited by one pixel, has another digest.
+
+    Args:
+        data: bytes of a DICOM file.
+
+    Returns:
+        The digest; "" if the file holds no pixel data that can be parsed.
+
+    Raises:
+        UnreadableImage: `not_dicom` or `too_large`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are told by whoever reads the image
+        dataset, has_pixels = parse(data, whole=True)
+        value = dataset.get("PixelData") if has_pixels else None
+    if not isinstance(value, bytes):
+        return ""
+    digest = hashlib.sha256(repr([str(dataset.get(keyword)) for keyword in _SHAPE]).encode())
+    digest.update(value)
+    return digest.hexdigest()[:32]
