@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,14 @@ import pandas as pd
 import pytest
 
 from osteon import files, tables
-from osteon.dataset import frame, journal, pipeline, steps
+from osteon.dataset import cluster, frame, journal, steps
 from osteon.dataset import refusals as refusal_table
+from osteon.dataset.guard import Limits
 from osteon.dataset.ingest import ingest
-from osteon.dataset.journal import Done, Journal, Part
+from osteon.dataset.journal import Done, Part
 from osteon.dataset.pipeline import IMAGES, Prepared, prepare
+from osteon.dataset.preparation import write_png
+from osteon.dataset.statistics import Moments
 from osteon.dataset.steps import ColourInversion, FitSquare
 from osteon.dicom.read import read
 from osteon.errors import BadTable, CannotWrite, NotFound, OsteonError
@@ -169,64 +174,161 @@ def test_a_split_image_becomes_several_rows_with_ids_of_their_own(tmp_path: Path
 
 
 @dataclass(frozen=True)
-class DieOn:
-    """Ends its process without a word on images of one height, as a broken decoder would."""
-
-    height: int
+class Misbehave:
+    """Crashes, hangs, fails or fills the memory, by the height of the image."""
 
     def __call__(self, radiograph: Radiograph, /) -> list[Radiograph]:
-        if radiograph.pixels.shape[0] == self.height:
-            os._exit(11)
+        match radiograph.pixels.shape[0]:
+            case 91:
+                os._exit(11)
+            case 92:
+                time.sleep(600)
+            case 93:
+                raise ValueError("unforeseen")
+            case 94 if sys.platform == "linux":
+                np.ones(2**31, np.uint8)
         return [radiograph]
 
 
-def test_an_image_that_kills_its_worker_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
-    manifest, source = a_source(tmp_path / "in")
-    done = prepare(manifest, source, (DieOn(92), *SMALL), tmp_path / "out", workers=2)
-    assert [(refusal.path, refusal.code) for refusal in done.refusals] == [("2.png", "crashed")]
-    assert done.manifest["path"].tolist() == ["0.png", "1.png", "3.png", "4.png", "5.png"]
-    again = run(manifest, source, tmp_path / "out", (DieOn(92), *SMALL))
-    assert (again.done, again.skipped) == (0, 6)
-    assert [refusal.code for refusal in again.refusals] == ["crashed"]
+LOST = {"1.png": "crashed", "2.png": "timeout", "3.png": "crashed"} | (
+    {"4.png": "crashed"} if sys.platform == "linux" else {}
+)
+SHORT = Limits(seconds=3.0)
 
 
-SCRIPT = """
-    import sys, time
-    from concurrent.futures import ThreadPoolExecutor
+@contextmanager
+def a_dask_executor() -> Iterator[Executor]:
+    pytest.importorskip("distributed")
+    with cluster.executor_of("local", workers=2) as executor:
+        assert executor is not None
+        yield executor
+
+
+EXECUTORS: dict[str, Callable[[], AbstractContextManager[Executor | None]]] = {
+    "none": nullcontext,
+    "threads": lambda: ThreadPoolExecutor(2),
+    "processes": lambda: ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")),
+    "dask": a_dask_executor,
+}
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_on_every_executor_a_lost_image_is_refused_and_its_study_goes_on(name: str, tmp_path: Path) -> None:
+    manifest, source = a_source(tmp_path / "in", 8)
+    manifest["study"] = ["one", "two", "one", "two", "one", "two", "one", "one"]
+    recipe = (Misbehave(), *SMALL)
+    with EXECUTORS[name]() as executor:
+        done = prepare(manifest, source, recipe, tmp_path / "out", workers=2, executor=executor, limits=SHORT)
+    assert {refusal.path: refusal.code for refusal in done.refusals} == LOST
+    assert all(refusal.remedy for refusal in done.refusals)
+    assert len(done.manifest) + len(done.refusals) == 8
+    healthy = manifest[~manifest["path"].isin(LOST)]
+    run(healthy, source, tmp_path / "healthy")
+    assert bytes_of(tmp_path / "out" / IMAGES) == bytes_of(tmp_path / "healthy" / IMAGES)
+    again = prepare(manifest, source, recipe, tmp_path / "out", limits=SHORT)
+    assert (again.done, again.skipped) == (0, 8)
+
+
+def test_what_was_lost_is_tried_again_only_under_wider_limits(tmp_path: Path) -> None:
+    manifest, source = a_source(tmp_path / "in", 3)
+    recipe = (Misbehave(), *SMALL)
+    run(manifest, source, tmp_path / "out", recipe, limits=Limits(seconds=1.0))
+    wider = run(manifest, source, tmp_path / "out", recipe, limits=Limits(seconds=1.5))
+    assert wider.reasons == {"it was lost under narrower limits": 2}
+    assert run(manifest, source, tmp_path / "out", recipe, limits=Limits(seconds=1.2)).done == 0
+
+
+def test_images_of_a_study_are_one_task(tmp_path: Path) -> None:
+    manifest, source = a_source(tmp_path / "in", 5)
+    manifest["study"] = ["b", "a", "b", "c", "a"]
+    seen = list[int]()
+    done = run(manifest, source, tmp_path / "out", progress=lambda done, total: seen.append(done))
+    assert seen == [0, 2, 4, 5]
+    assert done.manifest["path"].tolist() == [f"{i}.png" for i in range(5)]
+
+
+def test_refusals_are_told_while_it_runs(tmp_path: Path) -> None:
+    manifest, source = a_source(tmp_path / "in", 4)
+    (source / "1.png").unlink()
+    (source / "2.png").unlink()
+    told = list[int]()
+    run(manifest, source, tmp_path / "out", refused=told.append)
+    assert (told[0], told[-1]) == (0, 2)
+    assert told == sorted(told)
+
+
+KILLING = """
+    import os, random, signal, sys, time
     from pathlib import Path
+
     from osteon import tables
     from osteon.dataset.pipeline import prepare
     from osteon.dataset.steps import ColourInversion, FitSquare
 
-    manifest = tables.read(Path(sys.argv[1]), tables.MANIFEST)
-    with ThreadPoolExecutor(1) as pool:
+    manifest, source, out = map(Path, sys.argv[1:4])
+    chance, total = random.Random(4), int(sys.argv[4])
+
+    def run(told):
         prepare(
-            manifest, Path(sys.argv[2]), (ColourInversion(), FitSquare(64)), Path(sys.argv[3]), executor=pool,
-            progress=lambda done, total: print(done, flush=True),
+            tables.read(manifest, tables.MANIFEST), source, (ColourInversion(), FitSquare(64)), out, workers=2,
+            progress=lambda done, total: os.write(told, b"."),
         )
+
+    def killed(moments, seconds):
+        # Fork a run, wait until it has told of so many moments, then for a while, and kill it.
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            os.close(told)
+            run(tell)
+            os._exit(0)
+        os.close(tell)
+        for _ in range(moments):
+            os.read(told, 1)
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        os.close(told)
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+    kills = 0
+    while kills < 5:  # while it reads where it was
+        kills += killed(0, chance.uniform(0, 0.02))
+    while kills < 20:  # at work
+        kills += killed(chance.randint(2, 4), chance.uniform(0, 0.01))
+        print(*sorted((out / "images").glob("[0-9a-f]*.png")), sep="|", flush=True)
+        input()
+    run(os.open(os.devnull, os.O_WRONLY))
+    while kills < 26:  # while it writes the tables
+        (out / "manifest.parquet").unlink(missing_ok=True)
+        kills += killed(1, chance.uniform(0, 0.02))
+    print(kills)
 """
 
 
 def test_killed_at_any_moment_and_run_again_the_result_is_the_same(tmp_path: Path) -> None:
-    manifest, source = a_source(tmp_path / "in", 30)
+    manifest, source = a_source(tmp_path / "in", 70)
     tables.write(tmp_path / "manifest.parquet", manifest, tables.MANIFEST)
     run(manifest, source, tmp_path / "whole")
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "manifest.parquet")]
-    chance = random.Random(0)
-    reached = 0
-    for _ in range(3):
-        with subprocess.Popen([*command, str(source), str(tmp_path / "out")], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            start = int(process.stdout.readline())
-            # What was finished before the kill is not made again; a kill costs at most the image under way.
-            assert start >= reached - 1
-            for _ in range(chance.randint(2, 6)):
-                reached = int(process.stdout.readline())
-            process.send_signal(signal.SIGKILL)
-    final = run(manifest, source, tmp_path / "out")
-    assert final.skipped >= reached - 1 > 3
-    assert final.done == 30 - final.skipped > 0
-    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", textwrap.dedent(KILLING), *map(str, (tmp_path / "manifest.parquet", source, out))]
+    made: dict[str, int] = {}
+    with subprocess.Popen([*command, "70"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for _ in range(15):
+            process.stdout.readline()
+            known = {part.file for _, done in journal.read(out) for part in done.parts}
+            now = {name: (out / IMAGES / name).stat().st_mtime_ns for name in known}
+            # What the journal knew before this run was not made again.
+            assert {name: now[name] for name in made} == made
+            assert len(now) > len(made)
+            made = now
+            print(file=process.stdin, flush=True)
+        assert len(made) < 70
+        assert int(process.stdout.readline()) == 26
+    final = run(manifest, source, out)
+    assert final.done == 0
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path: Path) -> None:
@@ -242,40 +344,59 @@ def test_what_a_kill_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "out") == before
 
 
+FLAT = Moments(4, 4, 4)
+
+
 def test_the_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
     done = [
-        Done("a", (Part("a-0.png", 7, "turned; “x”"), Part("a-1.png", 8, ""))),
+        Done("a", (Part("a-0.png", 7, FLAT, "turned; “x”"), Part("a-1.png", 8, FLAT, ""))),
         Done("b", refusal=Refusal("b.dcm", "blank", "every pixel is 0", "leave it out")),
+        Done("c", refusal=Refusal("c.dcm", "timeout", "slow", "wait"), limits=Limits(2.5)),
     ]
-    journal.write(tmp_path, [{"step": "Fit"}], done)
+    with journal.opened(tmp_path, ["recipe"]) as stream:
+        begins = [journal.append(stream, one) for one in done]
     back = journal.read(tmp_path)
-    assert back.recipe == [{"step": "Fit"}]
-    assert [back.of("a"), back.of("b"), back.of("c")] == [*done, None]
-    assert journal.read(tmp_path / "nowhere") == Journal()
-    (tmp_path / journal.JOURNAL).write_text("")
-    assert journal.read(tmp_path).of("a") is None
+    assert back.recipe == ["recipe"]
+    assert list(back) == list(zip(begins, done, strict=True))
+    assert list(journal.in_order(tmp_path, ["recipe"], begins[::-1])) == done[::-1]
+    assert [one for _, one in journal.read(tmp_path)] == done[::-1]
     assert json.loads(journal.line_of(done[1]))["refusal"]["code"] == "blank"
+    nowhere = journal.read(tmp_path / "nowhere")
+    assert (nowhere.recipe, list(nowhere)) == (None, [])
+
+
+def test_a_journal_goes_on_after_a_cut_and_begins_anew_for_another_recipe(tmp_path: Path) -> None:
+    with journal.opened(tmp_path, "r") as stream:
+        journal.append(stream, Done("a"))
+        journal.append(stream, Done("b", (Part("b.png", 7, FLAT, ""),)))
+    path = tmp_path / journal.JOURNAL
+    path.write_bytes(path.read_bytes()[:-3])
+    with journal.opened(tmp_path, "r") as stream:
+        journal.append(stream, Done("c"))
+    assert [done.image for _, done in journal.read(tmp_path)] == ["a", "c"]
+    with journal.opened(tmp_path, "other"):
+        assert list(journal.read(tmp_path)) == []
+    path.write_text("")
+    with journal.opened(tmp_path, "r"):
+        assert journal.read(tmp_path).recipe == "r"
 
 
 @pytest.mark.parametrize(
-    ("image", "recipe", "sizes", "why"),
+    ("done", "why"),
     [
-        ("a", "r", {"a.png": 7}, None),
-        ("b", "r", {}, None),
-        ("new", "r", {"a.png": 7}, "not prepared yet"),
-        ("a", "other", {"a.png": 7}, "the recipe is another"),
-        ("a", "r", {}, "its prepared image is missing"),
-        ("a", "r", {"a.png": 6}, "its prepared image was changed"),
-        ("c", "r", {}, "its file was missing or changed"),
+        (Done("a", (Part("a.png", 7, FLAT, ""),)), None),
+        (Done("a", (Part("a.png", 6, FLAT, ""),)), "its prepared image was changed"),
+        (Done("a", (Part("b.png", 7, FLAT, ""),)), "its prepared image is missing"),
+        (Done("b", refusal=Refusal("b.dcm", "blank", "")), None),
+        (Done("c", refusal=Refusal("c.dcm", "changed", "")), "its file was missing or changed"),
+        (Done("d", refusal=Refusal("d.dcm", "timeout", ""), limits=Limits(10)), None),
+        (Done("d", refusal=Refusal("d.dcm", "timeout", ""), limits=Limits(9)), "it was lost under narrower limits"),
+        (Done("d", refusal=Refusal("d.dcm", "crashed", ""), limits=Limits(11, 1)), "it was lost under narrower limits"),
     ],
 )
-def test_why_an_image_is_stale(image: str, recipe: str, sizes: dict[str, int], why: str | None) -> None:
-    known = {
-        "a": Done("a", (Part("a.png", 7, ""),)),
-        "b": Done("b", refusal=Refusal("b.dcm", "blank", "")),
-        "c": Done("c", refusal=Refusal("c.dcm", "changed", "")),
-    }
-    assert journal.why_stale(image, Journal("r", known), recipe, sizes) == why
+def test_why_an_image_is_stale(done: Done, why: str | None, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"7 bytes")
+    assert journal.why_stale(done, tmp_path, Limits(10)) == why
 
 
 class Broken(Executor):
@@ -293,7 +414,7 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
         run(manifest, tmp_path / "moved", tmp_path / "out")
     with pytest.raises(BadTable, match="names an image twice"):
         run(pd.concat([manifest, manifest]), source, tmp_path / "out")
-    with pytest.raises(OsteonError, match="executor lost its workers"):
+    with pytest.raises(OsteonError, match=r"executor failed \(BrokenExecutor"):
         prepare(manifest, source, SMALL, tmp_path / "out", executor=Broken())
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CannotWrite, match="file"):
@@ -321,7 +442,7 @@ def test_a_very_long_image_does_not_fill_the_memory(tmp_path: Path) -> None:
 def test_the_settings_of_the_png_are_those_of_the_room(tmp_path: Path) -> None:
     pixels = a_radiograph(64, 64).pixels.astype(np.uint8)
     path = tmp_path / "x.png"
-    size = pipeline._write_png(path, pixels)
+    size = write_png(path, pixels)
     back = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert back is not None
     assert (back == pixels).all()

@@ -14,6 +14,7 @@ import pandas as pd
 from osteon import tables
 from osteon.dataset import labels as label_table
 from osteon.dataset import sources
+from osteon.dataset.guard import Lost
 from osteon.dataset.workers import each
 from osteon.dicom import read as dicom
 from osteon.errors import NotFound, TooFewCases, UnreadableImage
@@ -78,7 +79,7 @@ def ingest(
         raise TooFewCases(f"{source} holds no files", remedy="give a folder of DICOM, PNG or JPEG files")
     looked: list[Case | Refusal] = [Refusal(path, "crashed", "not looked at") for path in paths]
     jobs = [(source, path) for path in paths]
-    for done, (position, result) in enumerate(each(look, jobs, workers=workers, executor=executor, lost=_crashed), 1):
+    for done, (position, result) in enumerate(each(look, jobs, workers=workers, executor=executor, lost=_lost), 1):
         looked[position] = result
         progress(done, len(jobs))
     cases, refusals = _without_copies([case for case in looked if isinstance(case, Case)])
@@ -110,8 +111,8 @@ def look(job: tuple[Path, str]) -> Case | Refusal:
     return Case(image=image, path=path, target=None, rows=rows, columns=columns, header=header)
 
 
-def _crashed(job: tuple[Path, str]) -> Refusal:
-    return Refusal(job[1], "crashed", "reading it ended the worker process", "leave the file out, and report it")
+def _lost(job: tuple[Path, str], why: Lost) -> Refusal:
+    return Refusal(job[1], why.code, why.reason, why.remedy)
 
 
 def _is_text(path: str) -> bool:

@@ -1,16 +1,20 @@
-"""Run a recipe on every image of a manifest: in processes, restartable, the same bytes however often it was killed."""
+"""Run a recipe on every study of a manifest: on any executor, restartable, the same bytes however often it was killed.
+
+A task is one study. Its images are read, placed, warped and written one by one by `osteon.dataset.preparation`, each
+in a process that can be killed (`osteon.dataset.guard`); the journal keeps what became of them.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,21 +22,23 @@ from numpy.typing import NDArray
 from osteon import files, tables
 from osteon.dataset import journal as journals
 from osteon.dataset import refusals as refusal_table
-from osteon.dataset import steps
-from osteon.dataset.frame import render
-from osteon.dataset.journal import Done, Journal, Part
-from osteon.dataset.workers import each
-from osteon.dicom.read import read
-from osteon.errors import BadTable, CannotWrite, NotFound, UnreadableImage
+from osteon.dataset import statistics, steps
+from osteon.dataset.guard import LIMITS, Limits
+from osteon.dataset.journal import Part
+from osteon.dataset.preparation import Job, lost, prepare_one
+from osteon.dataset.statistics import Moments
+from osteon.dataset.workers import in_groups
+from osteon.errors import BadTable, CannotWrite
 from osteon.types import Progress, Recipe, Refusal, silent
 
 IMAGES = "images"
 """Folder of the prepared images: <image>.png, or <image>-0.png, <image>-1.png, … where a step split the image."""
 
-PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-"""Of the settings of OpenCV these are nearly the fastest, and write the smallest files, for 8-bit radiographs."""
+TRACE = "trace"
+"""Folder of the strips of pictures that `osteon.dataset.trace` writes."""
 
 _OURS = re.compile(r"[0-9a-f]{32}(-\d+)?\.png")
+_RESULTS = ("manifest.parquet", "refusals.parquet", statistics.STATISTICS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,7 @@ class Prepared:
         refusals: those of ingest, and those of the images that could not be prepared.
         done: images of the manifest that this run worked on; `skipped`: those that were fresh.
         reasons: why images were worked on → how many.
+        moments: of all pixels of all prepared images.
     """
 
     manifest: pd.DataFrame
@@ -51,17 +58,7 @@ class Prepared:
     done: int
     skipped: int
     reasons: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image to prepare: where it lies, what to do with it, where it goes."""
-
-    image: str
-    source: Path
-    path: str
-    recipe: Recipe
-    images: Path
+    moments: Moments = field(default_factory=Moments)
 
 
 def prepare(
@@ -73,9 +70,11 @@ def prepare(
     refusals: Iterable[Refusal] = (),
     workers: int = 1,
     executor: Executor | None = None,
+    limits: Limits = LIMITS,
     progress: Progress = silent,
+    refused: Callable[[int], None] = lambda count: None,
 ) -> Prepared:
-    """Write `images/`, `manifest.parquet`, `refusals.parquet` and the journal `prepared.jsonl` into a folder.
+    """Write `images/`, `manifest.parquet`, `refusals.parquet`, `statistics.json` and the journal `prepared.jsonl`.
 
     Kill it at any moment and run it again: what was finished is kept, and the end is the same, byte for byte. With
     another recipe all images are made anew, and the tables of the earlier one go first, so that no table ever speaks
@@ -83,82 +82,99 @@ def prepare(
 
     Args:
         manifest: as `osteon.dataset.ingest` made it.
-        source: the folder that was ingested.
+        source: what was ingested.
         recipe: what to do with each image.
         out: the folder to write.
         refusals: those of ingest, carried over so that the counts add up over this folder alone.
         workers: processes to start; with an `executor`, how many it has.
-        executor: any `concurrent.futures.Executor`, used instead of own processes.
-        progress: called with the images finished, fresh ones included, and all.
+        executor: any `concurrent.futures.Executor`, whose workers lead the processes; by default threads do.
+        limits: what one image may take.
+        progress: told of the images finished, fresh ones included, and of all.
+        refused: told how many of the images finished were refused.
 
     Raises:
-        NotFound: if the source folder is not there.
+        NotFound: if the source is not there.
         BadTable: if two rows of the manifest have the same image id.
         CannotWrite: if the disk is full; what was finished is kept.
     """
     files.must_exist(source, remedy="pass the folder that was ingested")
     manifest = tables.check(manifest, tables.MANIFEST, "the manifest")
-    names = list(manifest["image"])
-    if len(set(names)) < len(names):
+    if not manifest["image"].is_unique:
         raise BadTable("the manifest names an image twice", remedy="ingest the folder again")
-    wanted, earlier = steps.to_json(recipe), _opened(out)
-    sizes = {path.name: path.stat().st_size for path in (out / IMAGES).iterdir()}
-    stale = {name: why for name in names if (why := journals.why_stale(name, earlier, wanted, sizes))}
-    known = {name: done for name in names if name not in stale and (done := earlier.of(name))}
-    if earlier.recipe != wanted:
-        for table in ("manifest.parquet", "refusals.parquet"):
-            (out / table).unlink(missing_ok=True)
-    path_of = dict(zip(names, manifest["path"], strict=True))
-    jobs = [Job(name, source, path_of[name], recipe, out / IMAGES) for name in stale]
-    journals.write(out, wanted, known.values())
-    progress(len(known), len(names))
-    with (out / journals.JOURNAL).open("a", encoding="utf-8") as stream:
-        for position, done in each(prepare_one, jobs, workers=workers, executor=executor, lost=_crashed):
-            known[jobs[position].image] = done
-            _append(stream, done)
-            progress(len(known), len(names))
-    ordered = [known[name] for name in names]
-    prepared, refused = _finished(manifest, ordered, wanted, out, list(refusals))
-    return Prepared(prepared, refused, len(stale), len(names) - len(stale), Counter(stale.values()))
+    wanted = steps.to_json(recipe)
+    standing = _standing(manifest["image"], _opened(out), wanted, limits)
+    begins, stale = standing.begins, np.flatnonzero(standing.begins < 0)
+    if journals.read(out).recipe != wanted:
+        _without_results(out)
+    studies = _by_study(manifest["study"], stale)
+    jobs = (_jobs(manifest.iloc[rows], source, recipe, out / IMAGES, limits) for rows in studies)
+    done, lost_ones = len(manifest) - len(stale), standing.refused
+    progress(done, len(manifest))
+    refused(lost_ones)
+    with journals.opened(out, wanted) as stream:
+        groups = in_groups(prepare_one, jobs, workers=workers, executor=executor, lost=lost, limits=limits)
+        for number, results in groups:
+            for row, result in zip(studies[number], results, strict=True):
+                begins[row] = journals.append(stream, result)
+                lost_ones += result.refusal is not None
+            done += len(results)
+            progress(done, len(manifest))
+            refused(lost_ones)
+    prepared, refusals, moments = _finished(manifest, begins, wanted, out, list(refusals))
+    return Prepared(prepared, refusals, len(stale), len(manifest) - len(stale), standing.reasons, moments)
 
 
-def prepare_one(job: Job) -> Done:
-    """Read, place, render and write one image. Files that cannot be used come back as a refusal."""
-    path = job.source / job.path
-    try:
-        if files.digest_of(path)[:32] != job.image:
-            return _refused(job, "changed", "its bytes are not those that were ingested", "ingest the folder again")
-        parts = steps.apply(job.recipe, read(path))
-    except (NotFound, FileNotFoundError):
-        return _refused(job, "changed", "the file is gone", "bring it back, or ingest the folder again")
-    except UnreadableImage as error:
-        return _refused(job, error.code, error.message, error.remedy)
-    names = [f"{job.image}.png"] if len(parts) == 1 else [f"{job.image}-{i}.png" for i in range(len(parts))]
-    written = [
-        Part(name, _write_png(job.images / name, render(part)), "; ".join((*part.header.notes, *part.notes)))
-        for name, part in zip(names, parts, strict=True)
-    ]
-    return Done(job.image, tuple(written))
+@dataclass(frozen=True, eq=False)
+class _Standing:
+    """Where an earlier run left off.
+
+    Attributes:
+        begins: (rows,) the byte of the journal at which the line of an image begins; -1 if it is to be prepared.
+        reasons: why images are to be prepared → how many.
+        refused: how many of the others were refused.
+    """
+
+    begins: NDArray[np.int64]
+    reasons: Mapping[str, int]
+    refused: int
 
 
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> int:
-    """Write an 8-bit grey PNG, whole or not at all; its size in bytes."""
-    data = cv2.imencode(".png", pixels, PNG)[1].tobytes()
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(data)
-    return len(data)
+def _standing(images: pd.Series[str], out: Path, wanted: Any, limits: Limits) -> _Standing:
+    row_of = {image: row for row, image in enumerate(images)}
+    begins, lost_ones = np.full(len(images), -1, np.int64), np.zeros(len(images), bool)
+    reasons: dict[int, str] = {}
+    earlier = journals.read(out)
+    for begin, done in earlier:
+        row = row_of.get(done.image)
+        if row is None:
+            continue
+        another = None if earlier.recipe == wanted else "the recipe is another"
+        why = another or journals.why_stale(done, out / IMAGES, limits)
+        reasons.pop(row, None)
+        if why:
+            reasons[row] = why
+        begins[row], lost_ones[row] = -1 if why else begin, done.refusal is not None
+    counted = Counter(reasons.values())
+    if new := int((begins < 0).sum()) - len(reasons):
+        counted["not prepared yet"] = new
+    return _Standing(begins, counted, int(lost_ones[begins >= 0].sum()))
 
 
-def _refused(job: Job, code: str, reason: str, remedy: str) -> Done:
-    return Done(job.image, refusal=Refusal(job.path, code, reason, remedy))
+def _by_study(studies: pd.Series[str], rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The rows of each study together, in the order in which studies first appear."""
+    numbers, _ = pd.factorize(studies.iloc[rows], use_na_sentinel=False)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.flatnonzero(np.diff(numbers[order])) + 1
+    return np.split(rows[order], ends) if len(rows) else []
 
 
-def _crashed(job: Job) -> Done:
-    return _refused(job, "crashed", "preparing it ended the worker process", "leave the file out, and report it")
+def _jobs(rows: pd.DataFrame, source: Path, recipe: Recipe, images: Path, limits: Limits) -> list[Job]:
+    named = zip(rows["image"], rows["path"], strict=True)
+    return [Job(image, source, path, recipe, images, limits) for image, path in named]
 
 
-def _opened(out: Path) -> Journal:
-    """The folder made ready, without what a killed run left half-written, and its journal."""
+def _opened(out: Path) -> Path:
+    """The folder made ready, without what a killed run left half-written."""
     try:
         (out / IMAGES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -167,39 +183,38 @@ def _opened(out: Path) -> Journal:
         for left in folder.glob(".*.tmp-*"):
             if left.is_file():
                 left.unlink(missing_ok=True)
-    return journals.read(out)
+    return out
 
 
-def _append(stream: TextIO, done: Done) -> None:
-    try:
-        stream.write(journals.line_of(done))
-        stream.flush()
-    except OSError as error:
-        raise CannotWrite(
-            f"could not write {journals.JOURNAL} ({error.strerror})",
-            remedy="free some space and run again: what was finished is kept",
-        ) from error
+def _without_results(out: Path) -> None:
+    for name in _RESULTS:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / TRACE, ignore_errors=True)
 
 
 def _finished(
-    manifest: pd.DataFrame, done: Sequence[Done], wanted: Any, out: Path, refusals: list[Refusal]
-) -> tuple[pd.DataFrame, list[Refusal]]:
-    """Write the tables and the ordered journal, and remove prepared images that nothing names any more."""
-    rows = [(row, number, part) for row, one in enumerate(done) for number, part in enumerate(one.parts)]
-    prepared = manifest.iloc[[row for row, _, _ in rows]].assign(
-        image=[part.file.removesuffix(".png") for _, _, part in rows],
-        part=[number for _, number, _ in rows],
-        prepared=[part.file for _, _, part in rows],
-        steps=[part.steps for _, _, part in rows],
+    manifest: pd.DataFrame, begins: NDArray[np.int64], wanted: Any, out: Path, refusals: list[Refusal]
+) -> tuple[pd.DataFrame, list[Refusal], Moments]:
+    """Write the ordered journal and the tables, and remove prepared images that nothing names any more."""
+    rows, parts = list[tuple[int, int]](), list[Part]()
+    for row, one in enumerate(journals.in_order(out, wanted, begins.tolist())):
+        rows += [(row, number) for number in range(len(one.parts))]
+        parts += one.parts
+        refusals += [one.refusal] if one.refusal else []
+    prepared = manifest.iloc[[row for row, _ in rows]].assign(
+        image=[part.file.removesuffix(".png") for part in parts],
+        part=[number for _, number in rows],
+        prepared=[part.file for part in parts],
+        steps=[part.steps for part in parts],
     )
     prepared = tables.check(prepared.reset_index(drop=True), tables.MANIFEST, "the manifest")
-    refusals = refusals + [one.refusal for one in done if one.refusal is not None]
+    moments = sum((part.moments for part in parts), Moments())
     tables.write(out / "manifest.parquet", prepared, tables.MANIFEST)
     refusal_table.write(out / "refusals.parquet", refusals)
-    journals.write(out, wanted, done)
+    statistics.write(out, moments, len(prepared))
     named = set(prepared["prepared"])
     for path in (out / IMAGES).iterdir():
         # Only names that this module gives: a file that someone put there is not ours to remove.
         if _OURS.fullmatch(path.name) and path.name not in named:
             path.unlink()
-    return prepared, refusals
+    return prepared, refusals, moments

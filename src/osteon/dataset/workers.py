@@ -1,19 +1,14 @@
-"""One function on many items in worker processes, so that neither a dying worker nor a dying parent does harm."""
+"""One function on many items in parallel, on any executor; every call is guarded (see `osteon.dataset.guard`)."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from multiprocessing.connection import wait as wait_for
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
 
-import cv2
-
+from osteon.dataset.guard import LIMITS, Guard, Limits, Lost, of_this_process
 from osteon.errors import OsteonError
 
 Item = TypeVar("Item")
@@ -22,120 +17,105 @@ Result = TypeVar("Result")
 
 def each(
     function: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     *,
     workers: int = 1,
     executor: Executor | None = None,
-    lost: Callable[[Item], Result],
+    lost: Callable[[Item, Lost], Result],
+    limits: Limits = LIMITS,
 ) -> Iterator[tuple[int, Result]]:
-    """Apply a picklable function to every item, a few at a time.
-
-    If a worker process dies, the items that were under way are tried again one by one; the one that kills its worker
-    also then gets `lost(item)` for a result, and the rest goes on.
-
-    Args:
-        function: called in a worker; its exceptions are raised here.
-        items: each is sent to a worker when its turn comes.
-        workers: processes to start; with an `executor`, how many it has.
-        executor: runs the calls instead of own processes. If it breaks, so does this.
-        lost: makes the result of an item that no worker survives.
+    """Apply a function to every item, a few at a time; as `in_groups`, with one item in a group.
 
     Yields:
         (position, result) in the order in which they finish.
+    """
+    groups = ((item,) for item in items)
+    for position, results in in_groups(function, groups, workers=workers, executor=executor, lost=lost, limits=limits):
+        yield position, results[0]
+
+
+def in_groups(
+    function: Callable[[Item], Result],
+    groups: Iterable[Sequence[Item]],
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    lost: Callable[[Item, Lost], Result],
+    limits: Limits = LIMITS,
+) -> Iterator[tuple[int, list[Result]]]:
+    """Apply a function to every item of every group; one group is one task of the executor.
+
+    Args:
+        function: picklable, called in a process that can be killed.
+        groups: taken one by one when their turn comes, so that millions need no memory.
+        workers: processes to start; with an `executor`, how many it has.
+        executor: runs the tasks. Without one, `workers` threads each lead a process of their own.
+        lost: makes the result of an item whose process crashed, or passed the limits; picklable.
+        limits: of one item.
+
+    Yields:
+        (position of the group, its results) in the order in which groups finish.
 
     Raises:
-        OsteonError: if worker processes cannot start, or the given executor broke.
+        OsteonError: that the function raised, if processes cannot start, or if the executor loses its workers.
     """
-    if not items:
-        return
-    pool = executor or _open_pool(workers)
-    window = 4 * workers  # enough that no worker waits, few enough that results do not pile up
-    waiting, running = deque(range(len(items))), dict[Future[Result], int]()
+    own = Guard() if executor is None else None
+    pool = executor or ThreadPoolExecutor(max(1, workers))
+    window = 4 * max(1, workers)  # enough that no worker waits, few enough that results do not pile up
+    waiting, running = enumerate(groups), dict[Future[list[Result]], int]()
     try:
-        while waiting or running:
-            broken = not _submitted(pool, function, items, waiting, running, window)
-            finished = wait(running, return_when=FIRST_COMPLETED).done if running else set()
-            broken = broken or any(isinstance(future.exception(), BrokenExecutor) for future in finished)
-            suspects = []
-            # All futures of a broken pool are done, or end at once.
-            for future in list(running) if broken else finished:
+        while True:
+            for position, items in islice(waiting, window - len(running)):
+                running[_submitted(pool, _Task(function, items, lost, limits), own)] = position
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 position = running.pop(future)
-                if isinstance(future.exception(), BrokenExecutor):
-                    suspects.append(position)
-                else:
-                    yield position, future.result()
-            if broken and executor is not None:
-                raise OsteonError("the executor lost its workers", remedy="run again: what was finished is kept")
-            if broken:
-                pool.shutdown(wait=False)
-                yield from _one_by_one(function, items, sorted(suspects), lost)
-                if waiting:
-                    pool = _open_pool(workers)
+                yield position, _result_of(future)
     finally:
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for future in running:
+            future.cancel()
+        if own:
+            own.close()
+            pool.shutdown()
 
 
-def _submitted(
-    pool: Executor,
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    waiting: deque[int],
-    running: dict[Future[Result], int],
-    window: int,
-) -> bool:
-    """Fill the window; False if the pool turned out to be broken."""
-    while waiting and len(running) < window:
-        try:
-            future = pool.submit(function, items[waiting[0]])
-        except BrokenExecutor:
-            return False
-        running[future] = waiting.popleft()
-    return True
+@dataclass(frozen=True)
+class _Task(Generic[Item, Result]):
+    """What an executor is given: items that one worker does one after the other."""
+
+    function: Callable[[Item], Result]
+    items: Sequence[Item]
+    lost: Callable[[Item, Lost], Result]
+    limits: Limits
+
+    def __call__(self, guard: Guard | None = None) -> list[Result]:
+        guard = guard or of_this_process()
+        results = []
+        for item in self.items:
+            answer = guard.call(self.function, item, self.limits)
+            results.append(self.lost(item, answer) if isinstance(answer, Lost) else answer)
+        return results
 
 
-def _one_by_one(
-    function: Callable[[Item], Result], items: Sequence[Item], positions: Sequence[int], lost: Callable[[Item], Result]
-) -> Iterator[tuple[int, Result]]:
-    pool: Executor | None = None
+def _submitted(pool: Executor, task: _Task[Item, Result], own: Guard | None) -> Future[list[Result]]:
     try:
-        for position in positions:
-            pool = pool or _open_pool(1)
-            future = pool.submit(function, items[position])
-            if isinstance(future.exception(), BrokenExecutor):
-                pool = None
-                yield position, lost(items[position])
-            else:
-                yield position, future.result()
-    finally:
-        if pool:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return pool.submit(task, own) if own else pool.submit(task)
+    except RuntimeError as error:  # BrokenExecutor among them
+        raise _executor_failed(error) from error
 
 
-def _open_pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: a fork of a process with threads (torch, Arrow) may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, workers), mp_context=context, initializer=_begin)
+def _result_of(future: Future[list[Result]]) -> list[Result]:
     try:
-        # Without this test, workers that cannot start would look like images that crash them.
-        pool.submit(os.getpid).result()
-    except BrokenExecutor as error:
-        raise OsteonError(
-            "worker processes cannot start", remedy="call osteon from a module guarded by `if __name__ == '__main__':`"
-        ) from error
-    return pool
+        return future.result()
+    except OsteonError:
+        raise
+    except Exception as error:
+        # What the function raises is a result or an OsteonError: anything else comes from the executor.
+        raise _executor_failed(error) from error
 
 
-def _begin() -> None:
-    """What a worker does first."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone: killed parents leave workers that wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
+def _executor_failed(error: Exception) -> OsteonError:
+    return OsteonError(
+        f"the executor failed ({type(error).__name__}: {error})", remedy="run again: what was finished is kept"
+    )
