@@ -21,7 +21,7 @@ from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName
 from osteon.phantom.cohort import Chance, Plan, even, make_cohort
 from osteon.phantom.patient import make_patient
-from osteon.phantom.write import SYNTAXES
+from osteon.phantom.syntaxes import SYNTAXES
 
 SMALL = Plan(patients=24, rows=320, columns=256, inverted=even(0.15))
 

@@ -18,8 +18,9 @@ from osteon.phantom.fracture import Fracture
 from osteon.phantom.plan import ANGLES_DEG, Plan
 from osteon.phantom.projection import Grain, Shot, draw_grain
 from osteon.phantom.space import Floats, Image, View, view_at
+from osteon.phantom.syntaxes import SYNTAXES, Stored
 from osteon.phantom.wrist import break_radius, radius_of, wrist
-from osteon.phantom.write import DEVICES, SYNTAXES, Device, Stored, Tags, dicom_bytes, uid_of
+from osteon.phantom.write import DEVICES, Device, Tags, dicom_bytes, uid_of
 
 VISIBLE = 0.05
 """A fracture counts as visible in a view if, averaged over some square millimetre, it changes the depth of attenuation
@@ -137,7 +138,7 @@ def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Pa
                 "hardware": patient.hardware,
                 "cast": patient.cast,
                 "photometric": patient.device.photometric,
-                "transfer_syntax": str(SYNTAXES[patient.syntax][0]),
+                "transfer_syntax": str(SYNTAXES[patient.syntax].uid),
             }
         )
     return rows

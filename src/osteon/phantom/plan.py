@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 
 from osteon.errors import BadTable, unknown_name
-from osteon.phantom.write import SYNTAXES
+from osteon.phantom.syntaxes import COMMON, SYNTAXES
 
 ANGLES_DEG = {"PA": 0.0, "LAT": 90.0, "OBL": 45.0}
 """View → angle of the rays about the forearm."""
@@ -71,7 +71,7 @@ class Plan:
     marker: Chance = field(default_factory=lambda: even(0.6))
     hardware: Chance = field(default_factory=lambda: even(0.05))
     cast: Chance = field(default_factory=lambda: even(0.05))
-    syntaxes: tuple[str, ...] = tuple(SYNTAXES)
+    syntaxes: tuple[str, ...] = COMMON
 
     def __post_init__(self) -> None:
         _within("patients", self.patients, 1, 100_000)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
+from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
@@ -18,15 +16,10 @@ from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
+    ExplicitVRBigEndian,
 )
 
-Stored = NDArray[np.uint16]
+from osteon.phantom.syntaxes import SYNTAXES, Stored, Syntax
 
 MANUFACTURER = "osteon phantom"
 COMMENT = "Computed phantom. Not an image of a person. Not for clinical use."
@@ -55,11 +48,14 @@ class Tags:
     """What the header of one image says.
 
     Attributes:
-        view: PA, LAT or OBL. side: L or R.
+        view: PA, AP, LAT or OBL; "" says nothing. side: L, R or U (unpaired).
         orientation: of the patient along a row and along a column, as in PS3.3 C.7.6.1.1.1.
         window: VOI centre and width, in stored values.
         number: instance number in its study, from 1.
         date: yyyymmdd.
+        region: SNOMED code and meaning of the body part. body_part, study_description, series_description, protocol:
+            free text, written as it is, right or wrong. charset: in which it is written.
+        burned_in: whether the tags admit to burnt-in text.
     """
 
     patient: str
@@ -77,6 +73,13 @@ class Tags:
     device: Device
     spacing_mm: float
     window: tuple[int, int]
+    region: tuple[str, str] = ("8205005", "Wrist")
+    body_part: str = "WRIST"
+    study_description: str = "Wrist phantom"
+    series_description: str = ""
+    protocol: str = ""
+    charset: str = "ISO_IR 100"
+    burned_in: str = "NO"
 
 
 def uid_of(*names: object) -> str:
@@ -89,35 +92,59 @@ def dicom_bytes(values: Stored, tags: Tags, syntax: str) -> bytes:
     """A DICOM file.
 
     Args:
-        values: (rows, columns) stored values of `tags.device.bits` bits.
+        values: (rows, columns) stored values of `tags.device.bits` bits. A transfer syntax that cannot hold so many
+            gets the higher ones.
         tags: the header.
         syntax: a key of SYNTAXES.
     """
-    uid, encode = SYNTAXES[syntax]
+    chosen = SYNTAXES[syntax]
+    values, tags = _narrowed(values, tags, chosen.bits)
     dataset = _header(tags)
     _pixel_module(dataset, values, tags)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = UID(uid)
+    dataset.file_meta.TransferSyntaxUID = UID(chosen.uid)
     dataset.file_meta.ImplementationClassUID = UID(uid_of("implementation"))
     dataset.file_meta.ImplementationVersionName = "OSTEON_PHANTOM"
-    if encode is None:
-        dataset.PixelData = values.astype("<u2").tobytes()
-        dataset["PixelData"].VR = "OW"
-    else:
-        dataset.PixelData = encapsulate([encode(values, tags.device.bits)], has_bot=False)
-        dataset["PixelData"].VR = "OB"
-        dataset["PixelData"].is_undefined_length = True
+    _pixel_data(dataset, values, chosen, tags.device.bits)
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
+def _narrowed(values: Stored, tags: Tags, bits: int) -> tuple[Stored, Tags]:
+    """Values and header without the bits that a transfer syntax cannot hold."""
+    spare = tags.device.bits - bits
+    if spare <= 0:
+        return values, tags
+    centre, width = (max(1, round(v / 2**spare)) for v in tags.window)
+    device = replace(tags.device, bits=bits)
+    kept = values >> spare
+    narrow = kept.astype(np.uint8) if bits <= 8 else kept.astype(np.uint16)
+    return narrow, replace(tags, device=device, window=(centre, max(2, width)))
+
+
+def _pixel_data(ds: Dataset, values: Stored, syntax: Syntax, bits: int) -> None:
+    if syntax.encode is None:
+        order = ">" if syntax.uid == ExplicitVRBigEndian else "<"
+        ds.PixelData = values.astype(f"{order}u2").tobytes()
+        ds["PixelData"].VR = "OW"
+        return
+    frame = syntax.encode(values, bits)
+    ds.PixelData = encapsulate([frame], has_bot=False)
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    if syntax.method:
+        ds.LossyImageCompression = "01"
+        ds.LossyImageCompressionRatio = f"{values.nbytes / len(frame):.2f}"
+        ds.LossyImageCompressionMethod = syntax.method
+
+
 def _header(tags: Tags) -> Dataset:
     ds = Dataset()
     digital = tags.device.modality == "DX"
-    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.SpecificCharacterSet = tags.charset
     ds.SOPClassUID = UID(DigitalXRayImageStorageForPresentation if digital else ComputedRadiographyImageStorage)
     ds.SOPInstanceUID, ds.StudyInstanceUID = UID(tags.instance_uid), UID(tags.study_uid)
     ds.SeriesInstanceUID = UID(tags.series_uid)
@@ -127,18 +154,24 @@ def _header(tags: Tags) -> Dataset:
     ds.Modality = tags.device.modality
     ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, tags.device.model
     ds.ReferringPhysicianName = ""
-    ds.StudyDescription = "Wrist phantom"
+    ds.StudyDescription = tags.study_description
     ds.PatientName, ds.PatientID = f"PHANTOM^{tags.patient}", tags.patient
     ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = "", tags.sex, f"{tags.age_years:03d}Y"
     ds.StudyID, ds.SeriesNumber, ds.InstanceNumber = "1", tags.number, tags.number
     ds.ImageComments = COMMENT
-    ds.BodyPartExamined = "WRIST"
+    # Free text of the wild, past pydicom's check of what a code string may hold.
+    part = DataElement("BodyPartExamined", "CS", tags.body_part, validation_mode=config.IGNORE)
+    ds.add(part)
+    if tags.series_description:
+        ds.SeriesDescription = tags.series_description
+    if tags.protocol:
+        ds.ProtocolName = tags.protocol
     ds.PatientOrientation = list(tags.orientation)
     ds.ImageType = ["ORIGINAL", "PRIMARY", ""] if digital else ["ORIGINAL", "PRIMARY"]
     ds.ImageLaterality = tags.side
     ds.ViewPosition = tags.view
     ds.ImagerPixelSpacing = [f"{tags.spacing_mm:.6f}"] * 2
-    ds.BurnedInAnnotation = "NO"
+    ds.BurnedInAnnotation = tags.burned_in
     ds.LossyImageCompression = "00"
     if digital:
         _digital_modules(ds, tags)
@@ -146,6 +179,7 @@ def _header(tags: Tags) -> Dataset:
 
 
 _VIEW_CODES = {
+    "AP": ("399348003", "antero-posterior"),
     "PA": ("272479007", "postero-anterior"),
     "LAT": ("399067008", "lateral"),
     "OBL": ("399182000", "oblique"),
@@ -161,9 +195,9 @@ def _digital_modules(ds: Dataset, tags: Tags) -> None:
     ds.DetectorType = "SCINTILLATOR"
     ds.PositionerType = "NONE"
     ds.AcquisitionContextSequence = Sequence()
-    region = _code("8205005", "SCT", "Wrist")
-    ds.AnatomicRegionSequence = Sequence([region])
-    ds.ViewCodeSequence = Sequence([_code(_VIEW_CODES[tags.view][0], "SCT", _VIEW_CODES[tags.view][1])])
+    ds.AnatomicRegionSequence = Sequence([_code(tags.region[0], "SCT", tags.region[1])])
+    if tags.view:
+        ds.ViewCodeSequence = Sequence([_code(_VIEW_CODES[tags.view][0], "SCT", _VIEW_CODES[tags.view][1])])
     # Larger values mean fewer quanta unless the photometric interpretation turns them round.
     ds.PixelIntensityRelationship = "LOG"
     ds.PixelIntensityRelationshipSign = -1 if tags.device.photometric == "MONOCHROME2" else 1
@@ -179,41 +213,8 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
 def _pixel_module(ds: Dataset, values: Stored, tags: Tags) -> None:
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, tags.device.photometric
     ds.Rows, ds.Columns = values.shape
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, tags.device.bits, tags.device.bits - 1
+    allocated = 8 * values.dtype.itemsize
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = allocated, tags.device.bits, tags.device.bits - 1
     ds.PixelRepresentation = 0
     ds.WindowCenter, ds.WindowWidth = tags.window
     ds.PresentationLUTShape = "INVERSE" if tags.device.photometric == "MONOCHROME1" else "IDENTITY"
-
-
-def _jpeg_lossless(values: Stored, bits: int) -> bytes:
-    return bytes(imagecodecs.ljpeg_encode(values, bitspersample=bits))
-
-
-def _jpeg_ls(values: Stored, bits: int) -> bytes:
-    return bytes(imagecodecs.jpegls_encode(values))
-
-
-def _jpeg_2000(values: Stored, bits: int) -> bytes:
-    return bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k", bitspersample=bits))
-
-
-def _rle(values: Stored, bits: int) -> bytes:
-    """PS3.5 annex G: the high bytes, then the low ones, each row packed by itself."""
-    planes = values.astype(">u2").view(np.uint8).reshape(*values.shape, 2)
-    segments = []
-    for plane in np.moveaxis(planes, 2, 0):
-        packed = b"".join(imagecodecs.packbits_encode(np.ascontiguousarray(row)) for row in plane)
-        segments.append(packed + b"\0" * (len(packed) % 2))
-    offsets = [64, 64 + len(segments[0])]
-    return struct.pack("<16L", 2, *offsets, *[0] * 13) + b"".join(segments)
-
-
-SYNTAXES: dict[str, tuple[str, Callable[[Stored, int], bytes] | None]] = {
-    "explicit": (ExplicitVRLittleEndian, None),
-    "implicit": (ImplicitVRLittleEndian, None),
-    "jpeg-lossless": (JPEGLosslessSV1, _jpeg_lossless),
-    "jpeg-ls": (JPEGLSLossless, _jpeg_ls),
-    "jpeg-2000": (JPEG2000Lossless, _jpeg_2000),
-    "rle": (RLELossless, _rle),
-}
-"""Name → transfer syntax UID and encoder of one frame (None: not encapsulated)."""
