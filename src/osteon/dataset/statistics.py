@@ -39,8 +39,9 @@ class Moments:
     squares: int = 0
 
     def __post_init__(self) -> None:
-        # total² ≤ n · squares (Cauchy–Schwarz): anything else is no sum of n values.
-        if self.n < 0 or not 0 <= self.total <= _WHITE * self.n or self.total**2 > self.n * self.squares:
+        # Whole numbers x of 0..255 have x ≤ x² ≤ 255 x, and by Cauchy and Schwarz (Σx)² ≤ n Σx².
+        within = 0 <= self.total <= _WHITE * self.n and self.total <= self.squares <= _WHITE * self.total
+        if not within or self.total**2 > self.n * self.squares:
             raise ValueError(f"no {self.n} grey values have the sum {self.total} and the squares {self.squares}")
 
     def __add__(self, other: Moments) -> Moments:
@@ -64,9 +65,10 @@ class Moments:
 
 def moments_of(image: NDArray[np.uint8]) -> Moments:
     """The moments of a (height, width) uint8 image."""
-    # OpenCV sums in whole numbers, handed over as doubles: exact up to 2**53, and the largest image has 2**43.
-    squares = cv2.norm(image, cv2.NORM_L2SQR)
-    return Moments(image.size, int(cv2.sumElems(image)[0]), int(squares))
+    # OpenCV sums whole numbers, handed over as doubles: exact up to 2**53, and the largest image has 2**43. Its norms
+    # are quicker, but not exact.
+    squares = cv2.multiply(image, image, dtype=cv2.CV_16U)
+    return Moments(image.size, int(cv2.sumElems(image)[0]), int(cv2.sumElems(squares)[0]))
 
 
 def write(folder: Path, moments: Moments, images: int) -> None:
@@ -86,6 +88,7 @@ def read(folder: Path) -> Moments:
     """
     path = folder / STATISTICS
     try:
-        return Moments(**files.read_json(path)["moments"])
+        stored = files.read_json(path)["moments"]
+        return Moments(stored["n"], stored["total"], stored["squares"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadTable(f"{path} holds no moments", remedy="run `osteon prepare` again") from error
