@@ -37,7 +37,7 @@ docs:
 
 system:  ## system packages that some tests need (Debian, as root)
 	apt-get update -qq
-	apt-get install -qq -y --no-install-recommends dicom3tools > /dev/null
+	apt-get install -qq -y --no-install-recommends dcmtk dicom3tools libgdcm-tools > /dev/null
 
 bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (ten minutes)
 	for script in benchmarks/[a-z]*.py; do \

@@ -255,3 +255,18 @@ def test_deflated_files_of_any_ratio_are_unpacked() -> None:
     for plain in (b"", bytes(10_000_000), rng.bytes(10_000), bytes(1000) + rng.bytes(10)):
         deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
         assert inflated(deflate.compress(plain) + deflate.flush() + b"\0") == plain
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["nema_wg04/RG2_UNC", "nema_wg04/RG3_UNC", "other_real/THORAX_DX_small_highdicom"])
+def test_a_real_image_comes_back_from_htj2k_as_it_was(name: str) -> None:
+    # There is no HTJ2K file among the real ones: the pixels of one are encoded, and decoded by two libraries.
+    dataset = dcmread(SHARED / "dicom" / f"{name}.dcm")
+    stored = np.frombuffer(dataset.PixelData, f"u{dataset.BitsAllocated // 8}")[: dataset.Rows * dataset.Columns]
+    stored = stored.reshape(dataset.Rows, dataset.Columns)
+    frame = bytes(imagecodecs.htj2k_encode(stored, reversible=True))
+    assert (imagecodecs.jpeg2k_decode(frame) == stored).all()
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    plain = read(SHARED / "dicom" / f"{name}.dcm")
+    assert (read(a_file(dataset, uid.HTJ2KLossless)).pixels == plain.pixels).all()
