@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,6 @@ from rich.progress import Progress as Bar
 
 from osteon import __version__, settings
 from osteon.errors import OsteonError
-from osteon.types import Progress
 
 app = typer.Typer(
     help="AI on bone radiographs, honestly measured. Research software, not a medical device.",
@@ -36,24 +36,48 @@ Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: settings, else one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
 
+
+class Outliers(StrEnum):
+    """What becomes of studies with very many images."""
+
+    keep = "keep"
+    drop = "drop"
+
+
 SECONDS_BEFORE_A_BAR = 2.0
 
 
+class Watch:
+    """A `Progress` that turns into a bar after two seconds, with rate, refusals and the time left."""
+
+    def __init__(self, bar: Bar, label: str) -> None:
+        self._bar, self._started = bar, time.monotonic()
+        self._task = bar.add_task(label, total=None, rate="", refused="")
+        self._first: int | None = None  # what was there before this run says nothing of its rate
+
+    def __call__(self, done: int, total: int) -> None:
+        """Told of what is done, of how much."""
+        self._first = done if self._first is None else self._first
+        seconds = time.monotonic() - self._started
+        rate = f"{(done - self._first) / seconds:.1f}/s" if done > self._first else ""
+        self._bar.update(self._task, completed=done, total=total, rate=rate)
+        if seconds > SECONDS_BEFORE_A_BAR:
+            self._bar.start()
+
+    def refused(self, count: int) -> None:
+        """Told of how many were refused so far."""
+        self._bar.update(self._task, refused=f"{count} refused" if count else "")
+
+
 @contextmanager
-def bars(label: str, quiet: bool) -> Iterator[Progress]:
+def bars(label: str, quiet: bool) -> Iterator[Watch]:
     """A progress bar on stderr for work over two seconds; none where nobody watches."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    told = (TextColumn("{task.fields[rate]}"), TextColumn("[red]{task.fields[refused]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *told, TimeRemainingColumn())
     bar = Bar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
-    started, task = time.monotonic(), bar.add_task(label, total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if time.monotonic() - started > SECONDS_BEFORE_A_BAR:
-            bar.start()
-
     try:
-        yield progress
+        yield Watch(bar, label)
     finally:
         bar.stop()
 
@@ -101,27 +125,44 @@ def phantom(
 
 @app.command(epilog="Example: `osteon ingest export --labels labels.csv --out work/ingest`")
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files, nested as you like.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files and zip archives, nested as you like.")
+    ],
     out: Out,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet: image, study or accession, and the label.")
+        Path | None, typer.Option(help="CSV, Excel or Parquet: accession, study or image, and the label.")
     ] = None,
+    key_column: Annotated[
+        str, typer.Option(help="Column that names the study or image, if its name does not tell.")
+    ] = "",
+    label_column: Annotated[str, typer.Option(help="Column that holds the label, if its name does not tell.")] = "",
     patient_column: Annotated[
         str, typer.Option(help="Column of the label table that names the patient or group.")
     ] = "",
+    sheet: Annotated[str, typer.Option(help="Sheet of the workbook; default: the first.")] = "",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="COLUMN (says yes) or COLUMN=VALUE: leave these images out; repeatable.")
+    ] = None,
+    max_instances: Annotated[int, typer.Option(min=1, help="A study of more images is an outlier.")] = 20,
+    outliers: Annotated[Outliers, typer.Option(help="Keep outliers, or leave them out.")] = Outliers.keep,
     task: Annotated[str, typer.Option(help="The question that the labels answer.")] = "fracture",
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Take in a folder of radiographs: a manifest of what can be used, and a reason for each file that cannot."""
     from osteon import verbs
+    from osteon.dataset.exclusions import parse
+    from osteon.dataset.labels import Columns
+    from osteon.dataset.settle import Rules
 
+    rules = Rules(tuple(map(parse, exclude or ())), max_instances, outliers is Outliers.drop)
     with bars("ingest", as_json) as progress:
         done = verbs.ingest(
             source,
             out,
             labels=labels,
-            patient_column=patient_column,
+            columns=Columns(key_column, label_column, patient_column, sheet),
+            rules=rules,
             task=task,
             workers=_workers(workers),
             progress=progress,
@@ -140,15 +181,32 @@ def prepare(
         int | None, typer.Option(min=32, help="Side of the prepared images; default: the recipe's.")
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Where the files are, if they moved since ingest.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Refuse an image that takes longer.")] = 60.0,
+    trace: Annotated[
+        list[str] | None, typer.Option(help="Show every step of a study, or of so many studies, in trace/; repeatable.")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option(help="`local`, `slurm`, or a Dask scheduler (tcp://host:8786); default: own processes.")
+    ] = "",
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Run a recipe on every image. Run it again after an interruption: it goes on where it was."""
+    """Run a recipe on every study. Run it again after an interruption: it goes on where it was."""
     from osteon import verbs
 
-    with bars("prepare", as_json) as progress:
+    with bars("prepare", as_json) as watch:
         done = verbs.prepare(
-            ingested, out, recipe=recipe, size=size, source=source, workers=_workers(workers), progress=progress
+            ingested,
+            out,
+            recipe=recipe,
+            size=size,
+            source=source,
+            seconds=seconds,
+            trace=trace or (),
+            cluster=cluster,
+            workers=_workers(workers),
+            progress=watch,
+            on_refused=watch.refused,
         )
     show(done.said, done.figures, as_json)
 

@@ -252,7 +252,7 @@ def test_refusals_are_told_while_it_runs(tmp_path: Path) -> None:
     (source / "1.png").unlink()
     (source / "2.png").unlink()
     told = list[int]()
-    run(manifest, source, tmp_path / "out", refused=told.append)
+    run(manifest, source, tmp_path / "out", on_refused=told.append)
     assert (told[0], told[-1]) == (0, 2)
     assert told == sorted(told)
 

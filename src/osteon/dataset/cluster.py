@@ -23,24 +23,29 @@ _CONNECT_S = 30
 
 @dataclass(frozen=True)
 class Jobs:
-    """What one SLURM job asks for; it holds one worker of Dask with one process of osteon for each core.
+    """What one SLURM job asks for; it holds one worker of Dask, which leads one process of osteon for each core.
+
+    What is empty or None here comes from the settings of dask-jobqueue (`jobqueue.yaml`), then from JOB.
 
     Attributes:
-        queue: partition; "" takes the default of the cluster.
-        account: "" takes the default.
-        cores: of a job. memory: of a job, for example `8GB`: a worker process needs up to 1 GB.
-        walltime: hh:mm:ss. A job that ends in the midst of its work is made up for: its studies go to other workers.
+        queue: partition. account: to be charged.
+        cores: of a job. memory: of a job, for example `8GB`: a process of osteon needs up to 1 GB.
+        walltime: hh:mm:ss. Studies of a job that ends in the midst of its work go to other workers.
         directives: further lines for the head of the job script, for example `--qos=debug`.
         prologue: shell lines to run first, for example `module load python`.
     """
 
     queue: str = ""
     account: str = ""
-    cores: int = 4
-    memory: str = "8GB"
-    walltime: str = "02:00:00"
+    cores: int | None = None
+    memory: str = ""
+    walltime: str = ""
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+
+
+JOB = {"cores": 4, "memory": "8GB", "walltime": "02:00:00"}
+"""What a job asks for where nothing else says so."""
 
 
 @contextmanager
@@ -94,24 +99,25 @@ def _address(where: str, workers: int, jobs: Jobs) -> Iterator[Any]:
         with local(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
             yield cluster
     elif where == SLURM:
-        with _imported("dask_jobqueue").SLURMCluster(**_asked_for(jobs)) as cluster:
-            cluster.scale(jobs=math.ceil(workers / jobs.cores))
+        asked = _asked_for(jobs)
+        with _imported("dask_jobqueue").SLURMCluster(**asked) as cluster:
+            cluster.scale(jobs=math.ceil(workers / asked["cores"]))
             yield cluster
     else:
         yield where
 
 
 def _asked_for(jobs: Jobs) -> dict[str, Any]:
-    """The arguments of dask-jobqueue; what is None there comes from its own settings (jobqueue.yaml)."""
+    """The arguments of dask-jobqueue; it fills in what is None from its own settings."""
+    settings = _imported("dask.config").get("jobqueue.slurm", {})
+    job = {name: getattr(jobs, name) or settings.get(name) or JOB[name] for name in JOB}
     return {
+        **job,
         "queue": jobs.queue or None,
         "account": jobs.account or None,
-        "cores": jobs.cores,
         "processes": 1,  # of Dask; each of its threads leads a process of osteon
-        "memory": jobs.memory,
-        "walltime": jobs.walltime,
-        "job_extra_directives": list(jobs.directives),
-        "job_script_prologue": list(jobs.prologue),
+        "job_extra_directives": list(jobs.directives) or None,
+        "job_script_prologue": list(jobs.prologue) or None,
     }
 
 

@@ -27,15 +27,13 @@ from osteon.dataset.guard import LIMITS, Limits
 from osteon.dataset.journal import Part
 from osteon.dataset.preparation import Job, lost, prepare_one
 from osteon.dataset.statistics import Moments
+from osteon.dataset.trace import TRACE
 from osteon.dataset.workers import in_groups
 from osteon.errors import BadTable, CannotWrite
 from osteon.types import Progress, Recipe, Refusal, silent
 
 IMAGES = "images"
 """Folder of the prepared images: <image>.png, or <image>-0.png, <image>-1.png, … where a step split the image."""
-
-TRACE = "trace"
-"""Folder of the strips of pictures that `osteon.dataset.trace` writes."""
 
 _OURS = re.compile(r"[0-9a-f]{32}(-\d+)?\.png")
 _RESULTS = ("manifest.parquet", "refusals.parquet", statistics.STATISTICS)
@@ -72,7 +70,7 @@ def prepare(
     executor: Executor | None = None,
     limits: Limits = LIMITS,
     progress: Progress = silent,
-    refused: Callable[[int], None] = lambda count: None,
+    on_refused: Callable[[int], None] = lambda count: None,
 ) -> Prepared:
     """Write `images/`, `manifest.parquet`, `refusals.parquet`, `statistics.json` and the journal `prepared.jsonl`.
 
@@ -90,7 +88,7 @@ def prepare(
         executor: any `concurrent.futures.Executor`, whose workers lead the processes; by default threads do.
         limits: what one image may take.
         progress: told of the images finished, fresh ones included, and of all.
-        refused: told how many of the images finished were refused.
+        on_refused: told how many of the images finished were refused.
 
     Raises:
         NotFound: if the source is not there.
@@ -108,18 +106,18 @@ def prepare(
         _without_results(out)
     studies = _by_study(manifest["study"], stale)
     jobs = (_jobs(manifest.iloc[rows], source, recipe, out / IMAGES, limits) for rows in studies)
-    done, lost_ones = len(manifest) - len(stale), standing.refused
+    done, count = len(manifest) - len(stale), standing.refused
     progress(done, len(manifest))
-    refused(lost_ones)
+    on_refused(count)
     with journals.opened(out, wanted) as stream:
         groups = in_groups(prepare_one, jobs, workers=workers, executor=executor, lost=lost, limits=limits)
         for number, results in groups:
             for row, result in zip(studies[number], results, strict=True):
                 begins[row] = journals.append(stream, result)
-                lost_ones += result.refusal is not None
+                count += result.refusal is not None
             done += len(results)
             progress(done, len(manifest))
-            refused(lost_ones)
+            on_refused(count)
     prepared, refusals, moments = _finished(manifest, begins, wanted, out, list(refusals))
     return Prepared(prepared, refusals, len(stale), len(manifest) - len(stale), standing.reasons, moments)
 

@@ -1,14 +1,14 @@
-"""From files to folds: the verbs `phantom`, `ingest`, `prepare` and `split`."""
+"""From files to folds: the verbs `phantom`, `prepare` and `split`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osteon import files, runs, tables
 from osteon.errors import unknown_name
-from osteon.tasks import TASKS
 from osteon.types import Progress, Recipe, silent
 from osteon.verbs.folders import (
     MANIFEST,
@@ -37,47 +37,6 @@ def phantom(out: Path, plan: Plan, *, seed: int = 0, workers: int = 1, progress:
     return Done(f"{plan.patients} phantom patients, {result['images']} DICOM files in {out}", result)
 
 
-def ingest(
-    source: Path,
-    out: Path,
-    *,
-    labels: Path | None = None,
-    patient_column: str = "",
-    task: str = "fracture",
-    workers: int = 1,
-    progress: Progress = silent,
-) -> Done:
-    """Take in a folder of radiographs: `manifest.parquet` and `refusals.parquet`."""
-    from osteon.dataset import ingest as room
-    from osteon.dataset import refusals
-
-    if task not in TASKS:
-        raise unknown_name("task", task, TASKS)
-    arguments = {"source": source.resolve(), "labels": labels, "patient_column": patient_column, "task": task}
-    with runs.recording("ingest", out, arguments, inputs=[labels] if labels else []) as result:
-        taken = room.ingest(
-            source, labels, task=TASKS[task], patient_column=patient_column, workers=workers, progress=progress
-        )
-        tables.write(out / MANIFEST, taken.manifest, tables.MANIFEST)
-        refusals.write(out / REFUSALS, taken.refusals)
-        result |= {
-            "files": taken.given,
-            "images": len(taken.manifest),
-            "patients": int(taken.manifest["patient"].nunique()),
-            "positive": int(taken.manifest["target"].sum()),
-            "refused": by_code(taken.refusals),
-            "labels_without_image": len(taken.labels_without_image),
-            "notes": list(taken.notes),
-        }
-    said = [
-        f"{result['images']} of {result['files']} files taken, {result['patients']} patients, "
-        f"{result['positive']} images with a positive label{refused(result['refused'])}"
-    ]
-    if taken.labels_without_image:
-        said.append(f"{len(taken.labels_without_image)} labels are about no image that could be read")
-    return Done("\n".join(["; ".join([*said, *taken.notes]), *examples(taken.refusals)]), result)
-
-
 def prepare(
     ingested: Path,
     out: Path,
@@ -85,33 +44,75 @@ def prepare(
     recipe: str = "ANY",
     size: int | None = None,
     source: Path | None = None,
+    seconds: float = 60.0,
+    trace: Sequence[str] = (),
+    cluster: str = "",
     workers: int = 1,
     progress: Progress = silent,
+    on_refused: Callable[[int], None] = lambda count: None,
 ) -> Done:
-    """Run a recipe on every image: `images/`, `manifest.parquet`, `refusals.parquet`. Goes on after an interruption."""
+    """Run a recipe on every study: `images/`, `manifest.parquet`, `refusals.parquet`, `statistics.json`.
+
+    Goes on after an interruption.
+
+    Args:
+        ingested: what `ingest` wrote.
+        out: folder for the results.
+        recipe: a name of `osteon.dataset.steps.RECIPES`.
+        size: side of the prepared images, instead of the recipe's.
+        source: where the files are, if they moved since ingest.
+        seconds: that one image may take.
+        trace: studies, or a number of them, whose images are also shown step by step in `trace/`.
+        cluster: where the work is done, as `osteon.dataset.cluster.executor_of` takes it.
+        workers: processes.
+        progress: told of images.
+        on_refused: told how many of them were refused so far.
+    """
     from osteon.dataset import pipeline, refusals, steps
+    from osteon.dataset import trace as tracing
+    from osteon.dataset.cluster import executor_of
+    from osteon.dataset.guard import Limits
 
     if recipe not in steps.RECIPES:
         raise unknown_name("recipe", recipe, steps.RECIPES)
-    chosen = _sized(steps.RECIPES[recipe], size)
+    chosen, limits = _sized(steps.RECIPES[recipe], size), Limits(seconds=seconds)
     manifest = manifest_of(ingested, "ingest")
+    studies = tracing.choose(manifest, trace)
     where = source or Path(argument(ingested, "source", "ingest"))
     files.must_exist(where, remedy="if the files have moved, pass --source")
-    arguments = {"ingested": ingested, "recipe": steps.to_json(chosen), "source": where}
+    arguments = {"ingested": ingested, "recipe": steps.to_json(chosen), "source": where, "seconds": seconds}
     with runs.recording("prepare", out, arguments, inputs=[ingested]) as result:
-        earlier = refusals.read(ingested / REFUSALS)
-        made = pipeline.prepare(manifest, where, chosen, out, refusals=earlier, workers=workers, progress=progress)
+        with executor_of(cluster, workers=workers) as executor:
+            made = pipeline.prepare(
+                manifest,
+                where,
+                chosen,
+                out,
+                refusals=refusals.read(ingested / REFUSALS),
+                workers=workers,
+                executor=executor,
+                limits=limits,
+                progress=progress,
+                on_refused=on_refused,
+            )
         result |= {
             "images": len(made.manifest),
             "done": made.done,
             "skipped": made.skipped,
             "refused": by_code(made.refusals),
+            "mean": made.moments.mean if made.moments.n else None,
+            "sd": made.moments.sd if made.moments.n else None,
             "recipe": steps.describe(chosen),
         }
+        if studies:
+            shown = manifest[manifest["study"].isin(studies)]
+            result["traced"] = tracing.trace(shown, where, chosen, out, workers=workers, limits=limits)
     fresh = f"{made.done} images prepared" if made.done else "nothing to do"
     kept = f", {made.skipped} were there already" if made.skipped else ""
-    sentence = f"{fresh}{kept}{refused(result['refused'])}"
-    return Done("\n".join([sentence, *examples(made.refusals)]), result)
+    said = [f"{fresh}{kept}{refused(result['refused'])}", *examples(made.refusals)]
+    if studies:
+        said.append(f"{result['traced']} images shown step by step in {out / tracing.TRACE}")
+    return Done("\n".join(said), result)
 
 
 def split(
