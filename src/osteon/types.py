@@ -186,15 +186,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Case:
-    """One labelled image, as a row of the manifest (columns in `osteon.tables`)."""
+    """One image that can be taken, as ingest first sees it: what is known without its label and its pixels."""
 
     image: str  # first 32 hexadecimal digits of the SHA-256 of the file's bytes
     path: str  # relative to the folder that was ingested, with forward slashes
-    target: int | None  # 1 = finding present, 0 = absent, None = unlabelled
     rows: int
     columns: int
     header: Header
-    extra: tuple[tuple[str, str], ...] = ()  # further columns of the label table
     pixels: str = ""  # digest of the stored pixels (osteon.dicom.stored), "" where there is none
 
 

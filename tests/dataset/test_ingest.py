@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from osteon import files, tables
 from osteon.dataset import refusals as refusal_table
 from osteon.dataset.ingest import Ingested, ingest
+from osteon.dataset.labels import Columns
 from osteon.dataset.sources import files_given
 from osteon.errors import BadTable, NotFound, TooFewCases
 from osteon.tasks import FRACTURE
@@ -110,7 +111,7 @@ def test_labels_are_joined_by_file_name_and_other_columns_are_carried(tmp_path: 
         region=["hand", ""],
         view=["AP", "LAT"],
     )
-    done = taken(source, table, patient_column="group")
+    done = taken(source, table, columns=Columns(patient="group"))
     rows = done.manifest.set_index("path")
     assert rows["target"].to_dict() == {"b.png": 1, "x/a.png": 0}
     assert rows["patient"].to_dict() == {"b.png": "g1", "x/a.png": "g2"}
@@ -160,7 +161,7 @@ def test_a_spreadsheet_as_people_make_it_is_understood(tmp_path: Path) -> None:
         "fa1;Yes;g1",
     ]
     table.write_bytes("\ufeff".encode() + "\r\n".join([*lines, ";;", ""]).encode())
-    done = taken(source, table, patient_column="Group")
+    done = taken(source, table, columns=Columns(patient="Group"))
     rows = done.manifest.set_index("path")
     assert rows["target"].to_dict() == {"FA1.PNG": 1, "fa3.jpeg": 1, "sub/fa2.png": 0}
     assert rows["patient"].to_dict() == {"FA1.PNG": "g1", "fa3.jpeg": "g1", "sub/fa2.png": "g2"}
@@ -201,7 +202,7 @@ def test_images_without_label_and_labels_without_image_are_reported(tmp_path: Pa
     done = taken(source, table)
     assert done.manifest["path"].tolist() == ["a.png"]
     assert codes(done) == {"b.png": "no_label", "c.png": "bad_label", "d.png": "bad_label"}
-    assert done.labels_without_image == ("gone.png",)
+    assert done.labels_without_study.to_numpy().tolist() == [["gone.png", "0"]]
     assert any("1 rows of t.csv have no image" in note for note in done.notes)
     assert done.given == 4
 
@@ -238,7 +239,7 @@ def test_a_table_without_the_right_columns_says_which_it_has(tmp_path: Path) -> 
     with pytest.raises(BadTable, match=r"holds the answer .* it has image, broken"):
         taken(source, a_table(tmp_path / "t.csv", image=["a.png"], broken=[1]))
     with pytest.raises(BadTable, match=r"column 'group' for the patient; it has image, target"):
-        taken(source, a_table(tmp_path / "t.csv", image=["a.png"], target=[1]), patient_column="group")
+        taken(source, a_table(tmp_path / "t.csv", image=["a.png"], target=[1]), columns=Columns(patient="group"))
     with pytest.raises(BadTable, match="'label_view' twice"):
         table = a_table(tmp_path / "t.csv", image=["a.png"], target=[1], view=["AP"], label_view=["AP"])
         taken(source, table)
@@ -335,6 +336,6 @@ def test_studies_are_joined_by_their_uid(tmp_path: Path) -> None:
     source = SHARED / "dicom"
     studies = taken(source).manifest["study"].unique()
     done = taken(source, a_table(tmp_path / "t.csv", study=list(studies), fractured=[1] * len(studies)))
-    assert done.labels_without_image == ()
+    assert done.labels_without_study.empty
     assert (done.manifest["target"] == 1).all()
     assert not {"no_label", "bad_label"} & {refusal.code for refusal in done.refusals}

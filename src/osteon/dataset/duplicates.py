@@ -1,4 +1,8 @@
-"""The same image twice: identical pixels, or near-duplicates by perceptual hash, confirmed on the picture itself.
+"""The same image twice: as a file, as an instance, by its stored pixels, and by what it looks like.
+
+What ingest sees without decoding are the same bytes, a second file of one instance, and the same stored pixels under
+another identity. Prepared images are compared by what they show: identical pixels, or near-duplicates by perceptual
+hash, confirmed on the picture itself.
 
 A perceptual hash alone joins the wrists of different people, and chains of such pairs would join a whole cohort into
 one group. So the hash only proposes pairs; a pair counts if the fine structure of both images agrees as well.
@@ -20,6 +24,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from osteon.dataset.flow import Dropped
 from osteon.dataset.prepared import pixels_of
 from osteon.types import Progress, silent
 
@@ -33,6 +38,51 @@ _SIDE = 64  # pixels of the thumbnail on which pairs are confirmed
 _FINE = 4.0  # pixels; structure wider than this blur is common to all wrists, and is taken away
 _FLAT = 1.0  # grey levels; with less fine structure than this, images agree by noise or not at all
 _BLOCK = 256  # rows of the distance matrix held at once
+
+
+def same_file(frame: pd.DataFrame) -> Dropped:
+    """Rows whose file has the same bytes as that of an earlier row.
+
+    Args:
+        frame: one row per image, with the columns of `osteon.dataset.rows.SCHEMA`, in the order of their paths.
+    """
+    again, first = _again(frame, "image")
+    reasons = [f"the same bytes as {path}" for path in frame["path"].to_numpy(object)[first]]
+    return Dropped(again, "duplicate_file", "the same bytes again", reasons, "nothing to do")
+
+
+def same_instance(frame: pd.DataFrame) -> Dropped:
+    """Rows of an instance (SOP instance UID) of which an earlier row is another file; arguments as for `same_file`."""
+    again, first = _again(frame, "instance")
+    paths, pixels = frame["path"].to_numpy(object), frame["pixels"].to_numpy(object)
+    reasons = [
+        f"the same instance as {paths[one]}, with {'the same' if pixels[one] == pixels[row] else 'other'} pixels"
+        for one, row in zip(first, np.flatnonzero(again), strict=True)
+    ]
+    remedy = "look at both: one of them was changed, or their UIDs are wrong"
+    return Dropped(again, "duplicate_instance", "another file of the same instance", reasons, remedy)
+
+
+def same_pixels(frame: pd.DataFrame) -> Dropped:
+    """Rows with the stored pixels of an earlier row, under another instance; arguments as for `same_file`."""
+    again, first = _again(frame, "pixels")
+    paths, patients = frame["path"].to_numpy(object), frame["patient"].to_numpy(object)
+    reasons = [
+        f"the same stored pixels as {paths[one]}"
+        + (", which is of another patient" if patients[one] != patients[row] else "")
+        for one, row in zip(first, np.flatnonzero(again), strict=True)
+    ]
+    remedy = "nothing to do, unless it is of another patient: then find out whose image it is"
+    return Dropped(again, "duplicate_pixels", "the same pixels under another instance", reasons, remedy)
+
+
+def _again(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which rows repeat a value other than "", and for each of those the place of the first row with it."""
+    codes = pd.factorize(frame[column])[0]
+    _, first = np.unique(codes, return_index=True)
+    again = first[codes] != np.arange(len(frame)) if len(frame) else np.zeros(0, bool)
+    again &= (frame[column] != "").to_numpy(bool)
+    return again, first[codes[again]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,193 +2,258 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from osteon import files, sheets, tables
+from osteon.dataset.sources import INSIDE
 from osteon.errors import BadTable
 from osteon.tasks import Task
-from osteon.types import Case, Header, Refusal
 
 IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 """Endings that a label table may leave out. Others may be part of the name: many files are called by a UID."""
 
-
-def _names(case: Case) -> tuple[str, ...]:
-    whole = case.path, case.path.rpartition("/")[2]
-    return *whole, *(Path(name).with_suffix("").as_posix() for name in whole if name.lower().endswith(IMAGE_SUFFIXES))
-
-
-KEYS: Mapping[str, Callable[[Case], tuple[str, ...]]] = {
-    "image": _names,
-    "path": _names,
-    "file": _names,
-    "filename": _names,
-    "image_id": _names,
-    "instance": lambda case: (case.header.instance,),
-    "study": lambda case: (case.header.study,),
-    "accession": lambda case: (case.header.accession,),
-    "patient": lambda case: (case.header.patient,),
-}
-"""Key column → what it may say of a case, the most exact first. The first of these columns that a table has counts."""
-
 FILE_KEYS = ("image", "path", "file", "filename", "image_id")
 """Key columns that hold a file name, or a path relative to the ingested folder, with or without its ending."""
 
+KEYS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(FILE_KEYS, ("path", "inside", "name", "path_stem", "name_stem")),
+    "instance": ("instance",),
+    "study": ("study", "accession"),
+    "accession": ("accession",),
+    "patient": ("patient",),
+}
+"""Key column → what of an image it may name, the most exact first. The first of these that a table has counts."""
+
+ANY_KEY = ("study", "accession", "instance", *KEYS["path"])
+"""What a key column of another name may hold."""
+
+SPELLINGS: Mapping[str, str] = {
+    **dict.fromkeys(("accessionnumber", "accessionno", "accessionnr", "acc", "accnumber"), "accession"),
+    **dict.fromkeys(("studyid", "studyuid", "studyinstanceuid"), "study"),
+    **dict.fromkeys(("sopinstanceuid", "instanceuid"), "instance"),
+    **dict.fromkeys(("patientid", "patid"), "patient"),
+    "imageid": "image_id",
+}
+"""How else these columns are called, without blanks, hyphens and underscores."""
+
+ANSWER, PATIENT, STUDY = "_answer", "_patient", "_study"
+"""Columns of `Labels.rows` that the table need not call so; further columns begin with no underscore."""
+
 
 @dataclass(frozen=True)
-class Label:
-    """One row of a label table: the answer as it is spelt, whom it is about, and what else the row says."""
+class Columns:
+    """Which column of a label table says what; "" lets their names decide. Capitals do not count.
 
-    answer: str
-    patient: str
-    study: str
-    extra: tuple[tuple[str, str], ...]
+    Attributes:
+        key: names the image or study that a row is about.
+        answer: holds the answer.
+        patient: names the patient.
+        sheet: of a workbook; "" takes the first.
+    """
+
+    key: str = ""
+    answer: str = ""
+    patient: str = ""
+    sheet: str = ""
 
 
-@dataclass(frozen=True)
+BY_NAME = Columns()
+"""Names alone decide."""
+
+
+@dataclass(frozen=True, eq=False)
 class Labels:
-    """A label table by key.
+    """A label table.
 
     Attributes:
         name: of the file, for messages.
-        key: name of its key column, one of KEYS.
-        rows: key value → row.
+        key: its key column; `names` is what of an image that may name.
+        answer: its column with the answer.
+        keys: (n,) values of the key column, unique, not empty.
+        rows: n rows, in that order: ANSWER, PATIENT, STUDY, and the further columns under the names that they get in
+            the manifest.
         notes: what had to be decided, one sentence each.
     """
 
     name: str
     key: str
-    rows: Mapping[str, Label]
+    names: tuple[str, ...]
+    answer: str
+    keys: NDArray[np.object_]
+    rows: pd.DataFrame
     notes: tuple[str, ...] = ()
 
+    @property
+    def names_files(self) -> bool:
+        """Whether a row is about one file."""
+        return self.key in FILE_KEYS
 
-def read(path: Path, task: Task, patient_column: str = "") -> Labels:
+
+def read(path: Path, task: Task, columns: Columns = BY_NAME) -> Labels:
     """Read a label table.
 
     Args:
-        path: CSV (see `osteon.sheets`) or Parquet. Needs a key column (KEYS) and an answer (`task.label_columns`); all
-            further columns are carried along as text. Capitals in the names of columns do not count.
+        path: CSV or Excel workbook (see `osteon.sheets`), or Parquet. Needs a key column (KEYS) and an answer
+            (`task.label_columns`); all further columns are carried along as text.
         task: names the columns that may hold the answer.
-        patient_column: column that says who the patient is; "" takes `patient` if there is one.
+        columns: which column says what, where the names do not tell.
 
     Raises:
         NotFound: if there is no such file.
         BadTable: if it is no table, lacks a column (the message says which it has), or contradicts itself.
+        UnknownName: if the workbook has no such sheet.
     """
-    frame = _text_table(files.must_exist(path))
-    patient_column = patient_column.strip().lower()
-    key = _first(frame, KEYS, path.name, "says which image a row is about")
-    answer = _first(frame, task.label_columns, path.name, f"holds the answer ({task.positive} or {task.negative})")
-    if patient_column and patient_column not in frame:
-        raise _lacks(frame, path.name, f"column {patient_column!r} for the patient", "")
-    patient = patient_column or "patient"
+    frame, notes = _text_table(path, columns.sheet)
+    known = {column: SPELLINGS.get(re.sub(r"[\s_-]", "", column), column) for column in frame}
+    key = _named(frame, columns.key, path.name, "the key") or _first(
+        known, KEYS, path.name, "says which image a row is about"
+    )
+    answer = _named(frame, columns.answer, path.name, "the answer") or _first(
+        {column: column for column in frame}, task.label_columns, path.name, _holds(task)
+    )
+    patient = _named(frame, columns.patient, path.name, "the patient") or _column(known, "patient")
+    study = _column(known, "study")
     # Carried along, a second answer would lie open in the manifest when the answers of the test set are sealed.
-    spare = [column for column in task.label_columns if column in frame and column not in (answer, key, patient_column)]
-    used = {key, answer, patient, "study", *spare} & set(frame.columns)
-    used -= {"accession"}  # no column of the manifest: as a key it is carried too
-    extra = {column: _free_name(column) for column in frame.columns if column not in used}
+    spare = [column for column in task.label_columns if column in frame and column not in (answer, key, patient)]
+    used = {key, answer, patient, study, *spare}
+    if known[key] not in KEYS or known[key] == "accession":  # no column of the manifest holds it otherwise
+        used.discard(key)
+    extra = {column: _free_name(column) for column in frame if column not in used - {""}}
     doubled = [name for name, times in Counter(extra.values()).items() if times > 1]
     if doubled:
         raise BadTable(f"{path.name} would fill the column {doubled[0]!r} twice", remedy="rename one of its columns")
-    rows, without_key = _by_key(frame, path.name, key, answer, patient, extra)
-    notes = [f"column {column} of {path.name} is carried as {new}" for column, new in extra.items() if column != new]
+    nothing = pd.Series("", frame.index, dtype="string")
+    said = {ANSWER: answer, PATIENT: patient, STUDY: study}
+    rows = pd.DataFrame({name: frame[column] if column else nothing for name, column in said.items()}, frame.index)
+    rows = pd.concat([rows, frame[list(extra)].rename(columns=extra)], axis=1)
+    keys, rows, without_key = _by_key(rows, frame[key], known[key], path.name)
+    notes += [f"column {column} of {path.name} is carried as {new}" for column, new in extra.items() if column != new]
     notes += [f"column {column} of {path.name} is left out: {answer} is the answer" for column in spare]
     if without_key:
         notes.append(f"{without_key} rows of {path.name} have no {key} and are left out")
-    return Labels(path.name, key, rows, tuple(notes))
+    return Labels(path.name, known[key], KEYS.get(known[key], ANY_KEY), answer, keys, rows, tuple(notes))
 
 
-def attach(cases: Iterable[Case], labels: Labels, task: Task) -> tuple[list[Case], list[Refusal], tuple[str, ...]]:
-    """Give each case what the table says of it.
+def rows_of(labels: Labels, frame: pd.DataFrame) -> NDArray[np.intp]:
+    """(n,) which row of the label table each image meets, -1 for none.
 
-    Returns:
-        The labelled cases; refusals `no_label` and `bad_label`; and the keys of the table that met no case.
+    File names match without regard to capitals if no row spells them exactly.
+
+    Args:
+        labels: the label table.
+        frame: one row per image, with the columns of `osteon.dataset.rows.SCHEMA`.
+    """
+    found = np.full(len(frame), -1, np.intp)
+    _fill(found, labels.names, frame, labels.keys, np.arange(len(labels.keys)))
+    if "path" in labels.names:
+        folded = np.array([key.casefold() for key in labels.keys], object)
+        alone = np.flatnonzero(~pd.Index(folded).duplicated(keep=False))
+        _fill(found, labels.names, frame, folded[alone], alone, fold=True)
+    return found
+
+
+def must_meet(labels: Labels, met: NDArray[np.intp], frame: pd.DataFrame) -> None:
+    """Check that a table belongs to a folder.
+
+    Args:
+        labels: the label table.
+        met: as `rows_of` gave it.
+        frame: the images, without copies.
 
     Raises:
-        BadTable: if no row meets a case, or a file name that a row gives belongs to several files.
+        BadTable: if no row meets an image, or a file name that a row gives belongs to several files.
     """
-    kept, refused, met = [], [], dict[str, str]()
-    find = _finder(labels)
-    for case in cases:
-        key = find(case)
-        if key is None:
-            refused.append(_no_label(case, labels))
-            continue
-        if labels.key in FILE_KEYS and met.setdefault(key, case.path) != case.path:
+    if labels.names_files:
+        several = pd.Series(met).where(met >= 0).dropna().duplicated(keep=False)
+        if several.any():
+            row = int(met[several.idxmax()])
+            first, second = frame["path"].to_numpy()[np.flatnonzero(met == row)[:2]]
             raise BadTable(
-                f"{labels.name} names {key}, and there are {met[key]} and {case.path}",
+                f"{labels.name} names {labels.keys[row]}, and there are {first} and {second}",
                 remedy="give each file a row of its own, by its path relative to the folder",
             )
-        met[key] = case.path
-        row = labels.rows[key]
-        target = task.encode(row.answer)
-        if target is None:
-            refused.append(_bad_label(case, row, task))
-        else:
-            kept.append(replace(case, target=target, header=_told(case, row), extra=row.extra))
-    if (kept or refused) and not met:
-        example = ""
-        if labels.key in FILE_KEYS:
-            example = f": it says {next(iter(labels.rows), '')}, and there is {refused[0].path}"
+    if len(frame) and not (met >= 0).any():
+        example = f": it says {labels.keys[0]}, and there is {frame['path'].iloc[0]}" if labels.names_files else ""
+        zeros = zeros_apart(labels, met, frame)
         raise BadTable(
             f"no row of {labels.name} is about an image in this folder, by its column {labels.key!r}{example}",
-            remedy="check that the table belongs to the folder, and how the column spells its values",
+            remedy=f"{zeros} rows would fit but for leading zeros: format the column as text"
+            if zeros
+            else "check that the table belongs to the folder, and how the column spells its values",
         )
-    return kept, refused, tuple(key for key in labels.rows if key not in met)
 
 
-def _finder(labels: Labels) -> Callable[[Case], str | None]:
-    """From a case to the key of its row. File names match without regard to capitals if no row spells them exactly."""
-    folded: dict[str, str] = {}
-    if labels.key in FILE_KEYS:
-        times = Counter(map(str.casefold, labels.rows))
-        folded = {key.casefold(): key for key in labels.rows if times[key.casefold()] == 1}
-
-    def find(case: Case) -> str | None:
-        names = [name for name in KEYS[labels.key](case) if name]
-        exact = next((name for name in names if name in labels.rows), None)
-        return exact or next((folded[name.casefold()] for name in names if name.casefold() in folded), None)
-
-    return find
+def zeros_apart(labels: Labels, met: NDArray[np.intp], frame: pd.DataFrame) -> int:
+    """How many rows without an image would meet one if leading zeros did not count; spreadsheets like to drop them."""
+    unmet = np.setdiff1d(np.arange(len(labels.keys)), met)
+    lone = frame[met < 0]
+    there = {text.lstrip("0") for name in labels.names for text in _texts(name, lone)} - {""}
+    return sum(str(labels.keys[row]).lstrip("0") in there for row in unmet)
 
 
-def _told(case: Case, row: Label) -> Header:
-    # The table's patient wins, since it knows who is who across sites; the file's own study wins, since it is a UID.
-    return replace(case.header, patient=row.patient or case.header.patient, study=case.header.study or row.study)
+def _texts(name: str, frame: pd.DataFrame) -> list[str]:
+    """What of each image a key may name, as `KEYS` calls it."""
+    if name in frame:
+        return [str(text) for text in frame[name]]
+    paths = [str(path) for path in frame["path"]]
+    if name == "inside":  # the path within the archive
+        return [path.rpartition(INSIDE)[2] for path in paths]
+    if name.startswith("name"):
+        paths = [path.rpartition("/")[2] for path in paths]
+    if not name.endswith("stem"):
+        return paths
+    return [path.rpartition(".")[0] if path.lower().endswith(IMAGE_SUFFIXES) else "" for path in paths]
 
 
-def _no_label(case: Case, labels: Labels) -> Refusal:
-    return Refusal(
-        case.path,
-        "no_label",
-        f"no row of {labels.name} has its {labels.key}",
-        "add a row, or ingest without a label table",
-    )
+def _fill(
+    found: NDArray[np.intp],
+    names: Iterable[str],
+    frame: pd.DataFrame,
+    keys: NDArray[np.object_],
+    rows: NDArray[np.intp],
+    *,
+    fold: bool = False,
+) -> None:
+    """Where nothing is found yet, the one of `rows` whose key the image has for a name, the first name first."""
+    index = pd.Index(keys)
+    for name in names:
+        lone = np.flatnonzero(found < 0)
+        texts = _texts(name, frame.iloc[lone])
+        places = index.get_indexer(np.array([text.casefold() for text in texts] if fold else texts, object))
+        met = (places >= 0) & np.array([text != "" for text in texts], bool)
+        found[lone[met]] = rows[places[met]]
 
 
-def _bad_label(case: Case, row: Label, task: Task) -> Refusal:
-    said = f"its label is {row.answer!r}" if row.answer.strip() else "its label is empty"
-    return Refusal(
-        case.path, "bad_label", said, f"write {task.yes[0]} for {task.positive}, {task.no[0]} for {task.negative}"
-    )
-
-
-def _text_table(path: Path) -> pd.DataFrame:
+def _text_table(path: Path, sheet: str) -> tuple[pd.DataFrame, list[str]]:
     """All columns as text, "" where nothing is said; the index is the number of the row in a spreadsheet."""
-    ways = {".csv": sheets.read, ".parquet": _parquet_as_text}
-    if path.suffix.lower() not in ways:
-        raise BadTable(f"{path} is neither .csv nor .parquet", remedy=sheets.SAVE_AS)
-    frame = ways[path.suffix.lower()](path)
+    suffix, notes = files.must_exist(path).suffix.lower(), list[str]()
+    if sheet and suffix not in sheets.WORKBOOKS:
+        raise BadTable(f"{path.name} has no sheets", remedy="leave --sheet out")
+    if suffix in sheets.WORKBOOKS:
+        frame, others = sheets.read_workbook(path, sheet)
+        if others:
+            notes.append(f"of {path.name} its other sheets are not read: {', '.join(others)}")
+    elif suffix == ".csv":
+        frame = sheets.read(path)
+    elif suffix == ".parquet":
+        frame = _parquet_as_text(path)
+    elif suffix in sheets.OTHER_WORKBOOKS:
+        raise BadTable(f"{path.name} is a workbook of another kind", remedy="save it as .xlsx, or as “CSV UTF-8”")
+    else:
+        raise BadTable(f"{path} is neither .csv, nor .xlsx, nor .parquet", remedy=sheets.SAVE_AS)
     if frame.empty:
         raise BadTable(f"{path.name} has no rows below its header", remedy="give one row per image or study")
-    return frame
+    return frame, notes
 
 
 def _parquet_as_text(path: Path) -> pd.DataFrame:
@@ -205,39 +270,50 @@ def _parquet_as_text(path: Path) -> pd.DataFrame:
     )
 
 
-def _by_key(
-    frame: pd.DataFrame, name: str, key: str, answer: str, patient: str, extra: Mapping[str, str]
-) -> tuple[dict[str, Label], int]:
-    nothing = [""] * len(frame)
-    columns = [list(frame[column]) if column in frame else nothing for column in (key, answer, patient, "study")]
-    others = list(zip(*(frame[column] for column in extra), strict=True)) if extra else [()] * len(frame)
-    rows, line_of, without_key = dict[str, Label](), dict[str, int](), 0
-    for line, value, said, who, study, rest in zip(frame.index, *columns, others, strict=True):
-        label = Label(said, who, study, tuple(zip(extra.values(), rest, strict=True)))
-        value = value.replace("\\", "/") if key in FILE_KEYS else value
-        if not value:
-            without_key += 1
-        elif rows.setdefault(value, label) != label:
-            # A patient's id stays out of messages: they end in logs.
-            about = "the same patient" if key == "patient" else f"{key} {value}"
-            raise BadTable(
-                f"rows {line_of[value]} and {line} of {name} contradict each other about {about}",
-                remedy=f"leave one row per {key}, or use a finer key column ({', '.join(KEYS)})",
-            )
-        line_of.setdefault(value, line)
-    return rows, without_key
+def _by_key(rows: pd.DataFrame, keys: pd.Series, kind: str, name: str) -> tuple[NDArray[np.object_], pd.DataFrame, int]:
+    """The keys, the row of each, and how many rows have none; equal rows are one."""
+    keys = keys.str.replace("\\", "/", regex=False) if kind in FILE_KEYS else keys
+    whole = pd.concat([keys.rename("_key"), rows], axis=1)[keys != ""].drop_duplicates()
+    again = whole["_key"].duplicated()
+    if again.any():
+        line = again.idxmax()
+        value = whole["_key"][line]
+        earlier = (whole["_key"] == value).idxmax()
+        # A patient's id stays out of messages: they end in logs.
+        about = "the same patient" if kind == "patient" else f"{kind} {value}"
+        raise BadTable(
+            f"rows {earlier} and {line} of {name} contradict each other about {about}",
+            remedy=f"leave one row per {kind}, or use a finer key column ({', '.join(KEYS)})",
+        )
+    kept = whole.drop(columns="_key").reset_index(drop=True)
+    return whole["_key"].to_numpy(object), kept, int((keys == "").sum())
 
 
 def _free_name(column: str) -> str:
-    return f"label_{column}" if column in tables.MANIFEST else column
+    return f"label_{column}" if column in tables.MANIFEST or column.startswith("_") else column
 
 
-def _first(frame: pd.DataFrame, wanted: Iterable[str], name: str, purpose: str) -> str:
-    for column in wanted:
-        if column in frame:
+def _named(frame: pd.DataFrame, column: str, name: str, purpose: str) -> str:
+    column = column.strip().lower()
+    if column and column not in frame:
+        raise _lacks(frame, name, f"column {column!r} for {purpose}", "")
+    return column
+
+
+def _column(known: Mapping[str, str], kind: str) -> str:
+    return next((column for column, means in known.items() if means == kind), "")
+
+
+def _first(known: Mapping[str, str], wanted: Iterable[str], name: str, purpose: str) -> str:
+    for kind in wanted:
+        if column := _column(known, kind):
             return column
-    raise _lacks(frame, name, f"column that {purpose}", f"name one of them {', '.join(wanted)}; ")
+    raise _lacks(known, name, f"column that {purpose}", f"name one of them {', '.join(wanted)}; ")
 
 
-def _lacks(frame: pd.DataFrame, name: str, what: str, remedy: str) -> BadTable:
-    return BadTable(f"{name} has no {what}", remedy=f"{remedy}it has {', '.join(map(str, frame.columns)) or 'none'}")
+def _holds(task: Task) -> str:
+    return f"holds the answer ({task.positive} or {task.negative})"
+
+
+def _lacks(columns: Iterable[str], name: str, what: str, remedy: str) -> BadTable:
+    return BadTable(f"{name} has no {what}", remedy=f"{remedy}it has {', '.join(map(str, columns)) or 'none'}")

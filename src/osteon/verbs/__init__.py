@@ -4,8 +4,9 @@ The command line, the demo and Python programs call these alike. Heavy libraries
 that `osteon --help` is quick.
 """
 
-from osteon.verbs.data import ingest, phantom, prepare, split
+from osteon.verbs.data import phantom, prepare, split
 from osteon.verbs.folders import Done
+from osteon.verbs.intake import ingest
 from osteon.verbs.judgement import evaluate, read
 from osteon.verbs.models import Tuning, features, train
 

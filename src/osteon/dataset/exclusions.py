@@ -1,0 +1,79 @@
+"""Rules that leave images out on purpose: `--exclude cast`, `--exclude quality=inconclusive`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from osteon.dataset.flow import Dropped
+from osteon.errors import BadTable
+from osteon.tasks import Task
+
+OF_PEOPLE = ("patient", "study", "series", "instance", "accession", "path", "image")
+"""Columns whose values name people or files: rules on them are counted without the value."""
+
+MARKS = ("x", "ja", "si", "sí", "oui", "sim")
+"""What else than the yes of a task ticks a column of a spreadsheet."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Leaves out every image whose `column` says `value`, or yes if `value` is None."""
+
+    column: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        if self.value is None or self.column in OF_PEOPLE:
+            return self.column
+        return f"{self.column} = {self.value or 'empty'}"
+
+
+def parse(text: str) -> Rule:
+    """`COLUMN` or `COLUMN=VALUE` as a rule; capitals and blanks around both do not count.
+
+    Raises:
+        BadTable: if it names no column.
+    """
+    column, has_value, value = text.partition("=")
+    if not column.strip():
+        raise BadTable(f"--exclude {text!r} names no column", remedy="write --exclude COLUMN, or COLUMN=VALUE")
+    return Rule(column.strip().lower(), value.strip().lower() if has_value else None)
+
+
+def dropped(rule: Rule, frame: pd.DataFrame, task: Task, also: Mapping[str, str]) -> Dropped:
+    """What a rule leaves out.
+
+    Args:
+        rule: the rule.
+        frame: one row per image.
+        task: how yes and no are spelt.
+        also: further name of a column → its name in `frame`.
+
+    Raises:
+        BadTable: if there is no such column, or a rule without a value meets something else than yes, no or nothing.
+    """
+    remedy = "nothing to do, or ingest without the rule"
+    return Dropped(_applies(rule, frame, task, also), "excluded", str(rule), f"--exclude {rule}", remedy)
+
+
+def _applies(rule: Rule, frame: pd.DataFrame, task: Task, also: Mapping[str, str]) -> NDArray[np.bool_]:
+    column = rule.column if rule.column in frame else also.get(rule.column, "")
+    if column not in frame:
+        known = sorted({*also, *(name for name in frame if not str(name).startswith("_"))})
+        raise BadTable(f"there is no column {rule.column!r} to exclude by", remedy=f"there are {', '.join(known)}")
+    said = frame[column].astype("string").fillna("").str.strip().str.lower()
+    if rule.value is not None:
+        return np.asarray(said == rule.value, bool)
+    meaning = {text: 1 if text in MARKS else task.encode(text) for text in said.unique()}
+    unclear = int(said.map(lambda text: text != "" and meaning[text] is None).sum())
+    if unclear:  # what they say may be anything, names included: it stays out of messages
+        raise BadTable(
+            f"column {rule.column} says neither yes nor no for {unclear} images",
+            remedy=f"name the value to exclude: --exclude {rule.column}=VALUE",
+        )
+    return np.asarray(said.map(lambda text: meaning[text] == 1), bool)

@@ -1,0 +1,103 @@
+"""From an export to a manifest: the verb `ingest`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osteon import files, runs, tables
+from osteon.errors import TooFewCases, unknown_name
+from osteon.tasks import TASKS
+from osteon.types import Progress, silent
+from osteon.verbs.folders import MANIFEST, REFUSALS, Done, by_code, examples, refused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from osteon.dataset.labels import Columns
+    from osteon.dataset.settle import Ingested, Rules
+
+UNLABELLED, UNMET, OUTLIERS = "studies_without_label.csv", "labels_without_study.csv", "outliers.csv"
+"""Lists for people: who works through them opens them in a spreadsheet program."""
+
+
+def ingest(
+    source: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    columns: Columns | None = None,
+    rules: Rules | None = None,
+    task: str = "fracture",
+    workers: int = 1,
+    progress: Progress = silent,
+) -> Done:
+    """Take in an export: `manifest.parquet`, `refusals.parquet`, and the lists of what does not match.
+
+    Raises:
+        TooFewCases: if no image is left to take; the tables that say why are written all the same.
+    """
+    from osteon.dataset import refusals
+    from osteon.dataset.ingest import ingest as take_in
+    from osteon.dataset.labels import BY_NAME
+    from osteon.dataset.settle import NO_RULES
+
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    columns, rules = columns or BY_NAME, rules or NO_RULES
+    arguments = {"source": source.resolve(), "labels": labels, "columns": asdict(columns), "task": task}
+    arguments |= {"rules": {**asdict(rules), "exclude": [str(rule) for rule in rules.exclude]}}
+    with runs.recording("ingest", out, arguments, inputs=[labels] if labels else []) as result:
+        taken = take_in(
+            source, labels, task=TASKS[task], columns=columns, rules=rules, workers=workers, progress=progress
+        )
+        refusals.write(out / REFUSALS, taken.refusals)
+        _write_csv(out / UNLABELLED, taken.studies_without_label)
+        _write_csv(out / UNMET, taken.labels_without_study)
+        _write_csv(out / OUTLIERS, taken.outliers)
+        if taken.manifest.empty:
+            raise _nothing_taken(taken, out)
+        tables.write(out / MANIFEST, taken.manifest, tables.MANIFEST)
+        result |= {
+            "files": taken.given,
+            "images": len(taken.manifest),
+            "studies": int(taken.manifest["study"].nunique()),
+            "patients": int(taken.manifest["patient"].nunique()),
+            "positive": int(taken.manifest["target"].sum()),
+            "refused": by_code(taken.refusals),
+            "studies_without_label": len(taken.studies_without_label),
+            "labels_without_study": len(taken.labels_without_study),
+            "outliers": len(taken.outliers),
+            "notes": list(taken.notes),
+        }
+    return Done(_said(taken, out, result["refused"]), result)
+
+
+def _said(taken: Ingested, out: Path, codes: dict[str, int]) -> str:
+    last = taken.flow[-1]
+    positive = int(taken.manifest["target"].sum())
+    said = [
+        f"{last.files} of {taken.given} files taken, {last.studies} studies of {last.patients} patients, "
+        f"{positive} images with a positive label{refused(codes)}"
+    ]
+    if len(taken.studies_without_label):
+        said.append(f"{len(taken.studies_without_label)} studies have no label: {out / UNLABELLED}")
+    if len(taken.labels_without_study):
+        said.append(f"{len(taken.labels_without_study)} labels are about no image that could be read: {out / UNMET}")
+    return "\n".join([*said, *taken.notes, *examples(taken.refusals)])
+
+
+def _nothing_taken(taken: Ingested, out: Path) -> TooFewCases:
+    codes = by_code(taken.refusals)
+    commonest = next(iter(codes))
+    example = next(refusal for refusal in taken.refusals if refusal.code == commonest)
+    return TooFewCases(
+        f"none of the {taken.given} files can be taken{refused(codes)}; for example {example.path}: {example.reason}",
+        remedy=f"{example.remedy}; {out / REFUSALS} has a row for each file",
+    )
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    with files.replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
