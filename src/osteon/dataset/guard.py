@@ -27,6 +27,8 @@ from pickle import PicklingError
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import cv2
+
 from osteon.errors import OsteonError
 
 Item = TypeVar("Item")
@@ -34,6 +36,14 @@ Result = TypeVar("Result")
 
 _START_S = 120.0  # for the child to begin, on a machine that is busy
 _LAST_S = 5.0  # a killed process that has not ended by then hangs in a disk that does not answer
+_ENVIRONMENT = {
+    # One image is one thread's work; libraries that start one thread per core only take memory.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc gives large blocks back and has every page of the next image zeroed anew: a third of the time of an image.
+    "MALLOC_MMAP_THRESHOLD_": str(2**27),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+}
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from osteon.dataset import guard; guard.serve()"
 
 
@@ -76,8 +86,8 @@ class Guard:
     def call(self, function: Callable[[Item], Result], item: Item, limits: Limits) -> Result | Lost:
         """`function(item)`, called in another process; both must be picklable.
 
-        A process that ends without an answer gets a second chance: it may have been killed from outside, by an
-        administrator or by a kernel short of memory.
+        An item whose process ends without an answer gets a second chance, in a fresh one: the first may have been
+        killed from outside, by an administrator or by a kernel short of memory.
 
         Returns:
             The result, or why there is none: the limits were passed, an error that osteon does not know was raised, or
@@ -90,9 +100,7 @@ class Guard:
         answer = self._attempt(function, item, limits)
         if isinstance(answer, _Ended):
             answer = self._attempt(function, item, limits)
-        if isinstance(answer, _Ended):
-            return Lost("crashed", f"its worker ended without an answer, twice ({answer.how})", _LEAVE_OUT)
-        return answer
+        return answer.lost if isinstance(answer, _Ended) else answer
 
     def close(self) -> None:
         """End all processes, also those at work; calls under way fail, and so do later ones."""
@@ -163,9 +171,9 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class _Ended:
-    """The child ended without an answer, and how."""
+    """The child came to its end, perhaps by no fault of the item: what to say if the next one does too."""
 
-    how: str
+    lost: Lost
 
 
 _LEAVE_OUT = "leave the file out, and report it"
@@ -181,8 +189,7 @@ class _Child:
                 [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                # One image is one thread's work; libraries that start one thread per core only take memory.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, **_ENVIRONMENT},
                 process_group=0,  # the parent alone answers Ctrl-C
             )
         try:
@@ -206,7 +213,8 @@ class _Child:
                 return "lost", Lost("timeout", f"it took more than {limits.seconds:g} s", remedy)
             answer: tuple[str, Any] = self._pipe.recv()
         except (EOFError, ConnectionError):
-            return "ended", _Ended(self._how())
+            why = f"its worker ended without an answer, twice ({self._how()})"
+            return "ended", _Ended(Lost("crashed", why, _LEAVE_OUT))
         return answer
 
     def _send(self, work: Any) -> None:
@@ -241,8 +249,6 @@ def _cannot_start() -> OsteonError:
 
 def serve() -> None:
     """What the child does: call, answer, and end with its parent. Never returns."""
-    import cv2
-
     cv2.setNumThreads(1)
     pipe: Connection = Connection(int(sys.argv[2]))
     asked: SimpleQueue[Any] = SimpleQueue()
@@ -280,10 +286,11 @@ def _answer(asked: Any) -> tuple[str, Any]:
         return "result", function(item)
     except OsteonError as error:
         return "error", error
-    except MemoryError:
-        remedy = "leave the file out; if the image is not huge, report it"
-        return "lost", Lost("crashed", f"it needs more than {memory / 1e6:.0f} MB of memory", remedy)
     except Exception as error:  # noqa: BLE001  (one image that a library chokes on must not end the run)
+        if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.STS_NO_MEM:
+            # Earlier images may have left the memory in pieces: a fresh process decides.
+            remedy = "leave the file out; if the image is not huge, report it"
+            return "ended", _Ended(Lost("crashed", f"it needs more than {memory / 1e6:.0f} MB of memory", remedy))
         return "lost", Lost("crashed", f"it failed with {_said(error)}", _LEAVE_OUT)
 
 
