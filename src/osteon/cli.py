@@ -94,32 +94,50 @@ def _workers(asked: int | None) -> int:
 @app.command(epilog="Example: `osteon phantom cohort --patients 120 --seed 7`")
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the DICOM files, labels.csv and truth.parquet.")],
-    patients: Annotated[int, typer.Option(min=1, help="Patients; each has one study, PA and lateral.")] = 120,
-    fractured: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with a fracture.")] = 0.5,
-    turned: Annotated[float, typer.Option(min=0, max=1, help="Chance that an image is turned in its plane.")] = 0.2,
-    inverted: Annotated[float, typer.Option(min=0, max=1, help="Chance that pixels are inverted, unsaid.")] = 0.05,
-    marker: Annotated[float, typer.Option(min=0, max=1, help="Chance of a side marker in an image.")] = 0.6,
-    hardware: Annotated[float, typer.Option(min=0, max=1, help="Chance of metal in a study, in both classes.")] = 0.05,
-    cast: Annotated[float, typer.Option(min=0, max=1, help="Chance of a plaster in a study, in both classes.")] = 0.05,
+    hospital: Annotated[bool, typer.Option("--hospital", help="Make a hospital's dirty export of wrists.")] = False,
+    patients: Annotated[int, typer.Option(min=1, help="Patients; each has one study.")] = 120,
+    fractured: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of patients with a fracture; default 0.5, hospital 0.31.")
+    ] = None,
+    turned: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance that an image is turned; default 0.2, hospital 0.12.")
+    ] = None,
+    inverted: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance of unsaid inversion; default 0.05, hospital 0.2.")
+    ] = None,
+    marker: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance of a side marker in an image; default 0.6.")
+    ] = None,
+    hardware: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance of metal in a study, in both classes; default 0.05.")
+    ] = None,
+    cast: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Chance of a plaster in a study, in both classes; default 0.05.")
+    ] = None,
     seed: Seed = 0,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Make wrist radiographs whose truth is known, as DICOM studies."""
     from osteon import verbs
-    from osteon.phantom.plan import Plan, even
 
-    plan = Plan(
-        patients=patients,
-        fractured=fractured,
-        turned=even(turned),
-        inverted=even(inverted),
-        marker=even(marker),
-        hardware=even(hardware),
-        cast=even(cast),
-    )
+    share: dict[str, Any] = {"fractured": fractured} if fractured is not None else {}
+    asked = {"turned": turned, "inverted": inverted, "marker": marker, "hardware": hardware, "cast": cast}
+    chances = {name: chance for name, chance in asked.items() if chance is not None}
     with bars("phantom", as_json) as progress:
-        done = verbs.phantom(out, plan, seed=seed, workers=_workers(workers), progress=progress)
+        if hospital:
+            from osteon.phantom.hospital import Dirt, HospitalPlan
+
+            named: dict[str, Any] = {{"marker": "letter"}.get(n, n): chance for n, chance in chances.items()}
+            dirt = Dirt(**named)
+            export = HospitalPlan(studies=patients, dirt=dirt, **share)
+            done = verbs.hospital(out, export, seed=seed, workers=_workers(workers), progress=progress)
+        else:
+            from osteon.phantom.plan import Plan, even
+
+            options: dict[str, Any] = {name: even(chance) for name, chance in chances.items()}
+            plan = Plan(patients=patients, **share, **options)
+            done = verbs.phantom(out, plan, seed=seed, workers=_workers(workers), progress=progress)
     show(done.said, done.figures, as_json)
 
 

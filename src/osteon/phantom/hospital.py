@@ -19,17 +19,20 @@ from numpy.random import SeedSequence, default_rng
 from osteon import files
 from osteon.errors import BadTable
 from osteon.phantom.archive import INSIDE, others, write_archive
+from osteon.phantom.dirt import Dirt
 from osteon.phantom.hospital_plan import HospitalPlan
 from osteon.phantom.hospital_study import accession_of, make_study
 from osteon.types import Progress, silent
 
-__all__ = ["HospitalPlan", "make_export"]
+__all__ = ["Dirt", "HospitalPlan", "make_export"]
 
 PER_ARCHIVE = 12
 """Studies in one zip archive."""
 
 
-def make_export(plan: HospitalPlan, folder: Path, *, seed: int, workers: int = 1, progress: Progress = silent) -> None:
+def make_export(
+    plan: HospitalPlan, folder: Path, *, seed: int, workers: int = 1, progress: Progress = silent
+) -> dict[str, int]:
     """Make an export, whole or not at all; an earlier one under the name `folder` is replaced.
 
     Written are `export/` (the tree as it came from the hospital), `labels.csv` (one row per study: accession,
@@ -43,6 +46,10 @@ def make_export(plan: HospitalPlan, folder: Path, *, seed: int, workers: int = 1
         seed: source of all chance, 0 or more.
         workers: processes.
         progress: told of studies done.
+
+    Returns:
+        How many studies have files, and how many files are images, spoiled, or other; copies and the members of
+        archives are counted.
 
     Raises:
         BadTable: if the seed is negative.
@@ -64,6 +71,9 @@ def make_export(plan: HospitalPlan, folder: Path, *, seed: int, workers: int = 1
         _pack(staged, tree, rows)
         rows += _strangers(tree, seed)
         _write_tables(temporary, rows, studies, seed)
+    contents = [row["content"] for row in rows]
+    kinds = (("images", "image"), ("spoiled", "spoiled"), ("other", "other"))
+    return {"studies": len(made), **{name: contents.count(kind) for name, kind in kinds}}
 
 
 def _classes(plan: HospitalPlan, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -4,10 +4,22 @@ The command line, the demo and Python programs call these alike. Heavy libraries
 that `osteon --help` is quick.
 """
 
-from osteon.verbs.data import phantom, prepare, split
+from osteon.verbs.data import hospital, phantom, prepare, split
 from osteon.verbs.folders import Done
 from osteon.verbs.intake import ingest
 from osteon.verbs.judgement import evaluate, read
 from osteon.verbs.models import Tuning, features, train
 
-__all__ = ["Done", "Tuning", "evaluate", "features", "ingest", "phantom", "prepare", "read", "split", "train"]
+__all__ = [
+    "Done",
+    "Tuning",
+    "evaluate",
+    "features",
+    "hospital",
+    "ingest",
+    "phantom",
+    "prepare",
+    "read",
+    "split",
+    "train",
+]

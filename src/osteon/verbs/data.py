@@ -1,4 +1,4 @@
-"""From files to folds: the verbs `phantom`, `prepare` and `split`."""
+"""From files to folds: the verbs `phantom`, `hospital`, `prepare` and `split`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from osteon.verbs.folders import (
 )
 
 if TYPE_CHECKING:
+    from osteon.phantom.hospital import HospitalPlan
     from osteon.phantom.plan import Plan
 
 
@@ -35,6 +36,17 @@ def phantom(out: Path, plan: Plan, *, seed: int = 0, workers: int = 1, progress:
         make_cohort(plan, out, seed=seed, workers=workers, progress=progress)
         result |= {"patients": plan.patients, "images": plan.patients * len(plan.views), "phantom": True}
     return Done(f"{plan.patients} phantom patients, {result['images']} DICOM files in {out}", result)
+
+
+def hospital(out: Path, plan: HospitalPlan, *, seed: int = 0, workers: int = 1, progress: Progress = silent) -> Done:
+    """Make the phantom of a hospital's export: `export/`, `labels.csv`, and the truth; an earlier one is replaced."""
+    from osteon.phantom.hospital import make_export
+
+    with runs.recording("phantom", out, {"plan": asdict(plan), "hospital": True}, seeds={"seed": seed}) as result:
+        made = make_export(plan, out, seed=seed, workers=workers, progress=progress)
+        result |= {**made, "phantom": True}
+    said = f"{made['studies']} phantom studies in {out / 'export'}: {made['images']} images, {made['spoiled']} spoiled"
+    return Done(f"{said} files, {made['other']} files that are no radiographs", result)
 
 
 def prepare(
