@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteon.dataset import frame, steps
-from osteon.dataset.steps import RECIPES, STEPS, ColourInversion, FitSquare, PadToAspect
+from osteon.dataset.steps import (
+    RECIPES,
+    STEPS,
+    CollimationCrop,
+    ColourInversion,
+    FitSquare,
+    MarkerRemoval,
+    PadToAspect,
+)
 from osteon.errors import BadTable, UnknownName, UnreadableImage
 from osteon.types import Radiograph, Step
 from tests.dataset.steps.making import radiographs, shown
@@ -16,7 +24,10 @@ from tests.make import a_radiograph
 
 
 @settings(max_examples=80, deadline=None)
-@given(image=radiographs(), step=st.sampled_from([ColourInversion(), FitSquare(64), FitSquare(448)]))
+@given(
+    image=radiographs(),
+    step=st.sampled_from([CollimationCrop(), MarkerRemoval(), ColourInversion(), FitSquare(64), FitSquare(448)]),
+)
 def test_a_step_changes_nothing_the_second_time(image: Radiograph, step: Step) -> None:
     (once,) = step(image)
     (twice,) = step(once)
@@ -45,7 +56,7 @@ def test_a_recipe_says_what_it_does() -> None:
 
 
 def test_a_wrong_recipe_lists_the_right_names() -> None:
-    with pytest.raises(UnknownName, match="no step named 'Fitt'; choose one of: ColourInversion, FitSquare"):
+    with pytest.raises(UnknownName, match="no step named 'Fitt'; choose one of: CollimationCrop, ColourInversion"):
         steps.from_json([{"step": "Fitt"}])
     with pytest.raises(UnknownName, match="no field of FitSquare named 'side'; choose one of: size"):
         steps.from_json([{"step": "FitSquare", "side": 3}])

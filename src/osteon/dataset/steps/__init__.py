@@ -10,13 +10,17 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any, cast
 
+from osteon.dataset.steps.collimation import CollimationCrop as CollimationCrop
+from osteon.dataset.steps.markers import MarkerRemoval as MarkerRemoval
 from osteon.dataset.steps.placing import FitSquare as FitSquare
 from osteon.dataset.steps.placing import PadToAspect as PadToAspect
 from osteon.dataset.steps.polarity import ColourInversion as ColourInversion
 from osteon.errors import BadTable, UnreadableImage, unknown_name
 from osteon.types import Radiograph, Recipe, Step
 
-STEPS: dict[str, type[Any]] = {step.__name__: step for step in (ColourInversion, PadToAspect, FitSquare)}
+STEPS: dict[str, type[Any]] = {
+    step.__name__: step for step in (ColourInversion, CollimationCrop, MarkerRemoval, PadToAspect, FitSquare)
+}
 """Step name → class; a recipe in JSON may name these."""
 
 RECIPES: dict[str, Recipe] = {"ANY": (ColourInversion(), FitSquare())}

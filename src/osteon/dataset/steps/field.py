@@ -1,0 +1,253 @@
+"""Where an image was exposed: the part that straight edges with nothing beyond them enclose.
+
+A collimator, a painted shutter, the border of a scanner and the frame of an exported picture have this in common: a
+long, straight, sharp edge, outside of which nothing is drawn. The edges are found by a Hough transform whose votes know
+the direction of their gradient (Ballard 1981, Pattern Recognition 13:111, section 3), and each is then asked what
+lies beyond it. Light and dark are treated alike: an image and its negative have the same field.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Plane = NDArray[np.float32]
+
+WORK = 224
+"""Longer side in pixels of the copy on which edges are sought."""
+
+_EDGES = 16  # edges that are examined, strongest first
+_SHORTEST = 0.3  # of the shorter side: an edge with fewer votes is not examined
+_SPAN = 0.45  # of its chord of the image: an edge that spans less is no border
+_DENSITY = 0.72  # of its span: share of pixels in which the edge is seen
+_LIVELY = 0.10  # share of slopes beyond an edge, up to which nothing is drawn there (a letter, a line of text)
+_PARALLEL = 0.5  # the same along any one line beside the edge: a bone beside its skin has more
+_STEEP = 0.3, 2.0, 12.0  # a slope, of that of the edge, but within these grey levels a pixel
+_MOST = 0.4  # of the image: an edge beyond which more lies is no border but a dividing line
+_RISE = 0.4  # of the step: a grey value that goes on rising as much inside belongs to the round edge of a limb
+_ASKEW_DEG = 2.5  # up to which two edges count as parallel or at right angles
+_UPRIGHT_DEG = 9.0  # up to which a single edge may slant
+_OUTWARD = 1.5  # work pixels: the field is drawn this much too large, lest it lose a line of pixels
+
+_ANGLES = np.radians(np.arange(360.0))
+_COSINES, _SINES = np.cos(_ANGLES).astype(np.float32), np.sin(_ANGLES).astype(np.float32)
+
+
+class Edge(NamedTuple):
+    """A straight edge: what lies at x · across + y · down > far, from the centre of the image, is outside."""
+
+    across: float
+    down: float
+    far: float
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The exposed part of an image.
+
+    Attributes:
+        corners: (n, 2) float64, corners (x, y) in pixels, in order; those of the image if it has no edges.
+        edges: those that were found, outermost first, in the same pixels.
+        size: (height, width) of the image.
+    """
+
+    corners: Floats
+    edges: tuple[Edge, ...]
+    size: tuple[int, int]
+
+    def mask(self, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+        """(h, w) bool, whether the centre of a pixel lies in the field; for a copy of the image at this size."""
+        height, width = size or self.size
+        scale_y, scale_x = height / self.size[0], width / self.size[1]
+        inside = np.ones((height, width), bool)
+        x, y = _centred(width), _centred(height)[:, None]
+        for across, down, far in self.edges:
+            inside &= across / scale_x * x + down / scale_y * y <= far
+        return inside
+
+
+def exposed_field(image: NDArray[np.uint8]) -> Field:
+    """The exposed field of a (h, w) uint8 image, possibly turned; the whole image if it shows no edge of one."""
+    size = (int(image.shape[0]), int(image.shape[1]))
+    shrink = min(1.0, WORK / max(size))
+    height, width = (max(1, round(side * shrink)) for side in size)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    edges = tuple(Edge(e.across, e.down, (e.far + _OUTWARD) / shrink) for e in _edges(small))
+    return Field(_clipped(size, edges), edges, size)
+
+
+def _edges(small: Plane) -> list[Edge]:
+    """Edges of the field in an image of WORK pixels."""
+    dx, dy, slope = _slopes(small, 0.8)
+    least = max(1.5, 3 * float(np.median(slope)))  # grey levels a pixel: over noise, if the image is noisy
+    fixed = [np.clip(d * 64, -32000, 32000).astype(np.int16) for d in (dx, dy)]
+    thin = cv2.Canny(fixed[0], fixed[1], least * 64, least * 64, L2gradient=True)
+    rows, columns = np.nonzero(thin)
+    if not rows.size:
+        return []
+    height, width = small.shape
+    votes = _Votes(
+        x=(columns - (width - 1) / 2).astype(np.float32),
+        y=(rows - (height - 1) / 2).astype(np.float32),
+        across=dx[rows, columns] / slope[rows, columns],
+        down=dy[rows, columns] / slope[rows, columns],
+        slope=slope[rows, columns],
+    )
+    found: list[Edge] = []
+    calm = _slopes(small, 1.5)[2]
+    inside = np.ones(small.shape, bool)
+    x, y = _centred(width), _centred(height)[:, None]
+    # Outermost first: a frame goes before the shutters that it frames.
+    for edge, steep in sorted(_straight(votes, small.shape), key=lambda pair: -pair[0].far):
+        distance = (edge.across * x + edge.down * y - edge.far).astype(np.float32)
+        lost = np.count_nonzero(inside & (distance > 1)) / inside.size
+        if not 0.003 <= lost <= _MOST or _is_round(small, inside, distance):
+            continue
+        share, least, most = _STEEP
+        if _is_empty(calm > min(max(least, share * steep), most), inside & (distance > 3.5), distance):
+            found.append(edge)
+            inside &= distance <= _OUTWARD
+    return _agreeing(found)
+
+
+def _is_empty(lively: NDArray[np.bool_], beyond: NDArray[np.bool_], distance: Plane) -> bool:
+    """Whether nothing is drawn beyond an edge: neither much, nor anything that runs along with it."""
+    seen = lively[beyond]
+    if not seen.size:
+        return True
+    if float(seen.mean()) > _LIVELY:
+        return False
+    lines = (distance[beyond] / 2).astype(int)
+    lengths = np.bincount(lines)
+    shares = np.bincount(lines, weights=seen) / np.maximum(lengths, 1)
+    return not bool((shares[lengths > 20] > _PARALLEL).any())
+
+
+def _agreeing(edges: list[Edge]) -> list[Edge]:
+    """The largest set of edges that are parallel or at right angles: upright ones, or three sides of a slanting one."""
+    if not edges:
+        return edges
+    angles = np.array([math.degrees(math.atan2(edge.down, edge.across)) for edge in edges])
+    agree = np.abs((angles[:, None] - angles + 45) % 90 - 45) <= _ASKEW_DEG
+    best = int(agree.sum(axis=1).argmax())
+    kept = [edge for edge, agrees in zip(edges, agree[best], strict=True) if agrees]
+    slant = abs((angles[best] + 45) % 90 - 45)
+    return kept if slant <= _UPRIGHT_DEG or len(kept) >= 3 else []
+
+
+class _Votes(NamedTuple):
+    """Thin edges: place from the centre, unit direction in which the grey value rises, and slope."""
+
+    x: Plane
+    y: Plane
+    across: Plane
+    down: Plane
+    slope: Plane
+
+
+def _straight(votes: _Votes, shape: tuple[int, ...]) -> list[tuple[Edge, float]]:
+    """The longest straight edges, with their slope."""
+    reach = int(math.hypot(*shape) / 2) + 2
+    width = 2 * reach + 1
+    nearest = np.round(np.degrees(np.arctan2(votes.down, votes.across))).astype(int)
+    bins = []
+    for off in range(-3, 4):
+        angle = (nearest + off) % 360
+        far = np.round(votes.x * _COSINES[angle] + votes.y * _SINES[angle]).astype(int)
+        bins.append(angle * width + far + reach)
+    seen = np.bincount(np.concatenate(bins), minlength=360 * width).reshape(360, width)
+    counts = np.asarray(cv2.blur(seen.astype(np.float32), (3, 1)) * 3, np.float32)
+    found = []
+    for _ in range(_EDGES):
+        degrees, column = divmod(int(counts.argmax()), width)
+        if counts[degrees, column] < _SHORTEST * min(shape):
+            break
+        counts[np.arange(degrees - 4, degrees + 5) % 360, max(0, column - 3) : column + 4] = 0
+        fitted = _fitted(votes, float(_COSINES[degrees]), float(_SINES[degrees]), column - reach, shape)
+        if fitted:
+            found.append(fitted)
+    return found
+
+
+def _fitted(votes: _Votes, across: float, down: float, far: float, shape: tuple[int, ...]) -> tuple[Edge, float] | None:
+    """The edge near this line, by total least squares, if it is seen along enough of it; with its slope."""
+    near = (np.abs(votes.x * across + votes.y * down - far) <= 2) & (votes.across * across + votes.down * down > 0.97)
+    if np.count_nonzero(near) < 8:
+        return None
+    x, y = votes.x[near], votes.y[near]
+    off_x, off_y = x - x.mean(), y - y.mean()
+    along = 0.5 * math.atan2(2 * float(off_x @ off_y), float(off_x @ off_x - off_y @ off_y))
+    new_across, new_down = -math.sin(along), math.cos(along)
+    new_far = new_across * float(x.mean()) + new_down * float(y.mean())
+    if new_far < 0:
+        new_across, new_down, new_far = -new_across, -new_down, -new_far
+    on_it = np.abs(votes.x * new_across + votes.y * new_down - new_far) <= 1.25
+    on_it &= np.abs(votes.across * new_across + votes.down * new_down) > 0.95
+    if np.count_nonzero(on_it) < 8:
+        return None
+    places = votes.y[on_it] * new_across - votes.x[on_it] * new_down
+    low, high = np.quantile(places, (0.02, 0.98))
+    chord = _chord(Edge(new_across, new_down, new_far), shape)
+    # An edge of slope 1 crosses fewer pixels than it is long.
+    seen = np.count_nonzero((places >= low) & (places <= high)) / max(abs(new_across), abs(new_down))
+    if high - low < _SPAN * chord or seen < _DENSITY * (high - low):
+        return None
+    return Edge(new_across, new_down, new_far), float(np.median(votes.slope[on_it]))
+
+
+def _is_round(small: Plane, inside: NDArray[np.bool_], distance: Plane) -> bool:
+    """Whether the grey value rises behind the edge as it does behind the skin of a limb, which is round."""
+    outer, inner, deep = (
+        float(np.median(small[band])) if (band := inside & (np.abs(distance - at) < 0.8)).any() else math.nan
+        for at in (3, -3, -10)
+    )
+    step = inner - outer
+    return bool(step != 0 and (deep - inner) / step > _RISE)
+
+
+def _slopes(image: Plane, blur: float) -> tuple[Plane, Plane, Plane]:
+    """Slope across, down, and along its direction, in grey levels a pixel, after a blur by so many pixels."""
+    smooth = cv2.GaussianBlur(image, (0, 0), blur)
+    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    return np.asarray(dx, np.float32), np.asarray(dy, np.float32), np.asarray(cv2.magnitude(dx, dy), np.float32)
+
+
+def _chord(edge: Edge, shape: tuple[int, ...]) -> float:
+    """Length of a line inside the image."""
+    low, high = -math.inf, math.inf
+    for start, way, half in (
+        (edge.across * edge.far, -edge.down, (shape[1] - 1) / 2),
+        (edge.down * edge.far, edge.across, (shape[0] - 1) / 2),
+    ):
+        if abs(way) > 1e-9:
+            ends = sorted(((-half - start) / way, (half - start) / way))
+            low, high = max(low, ends[0]), min(high, ends[1])
+    return max(1.0, high - low)
+
+
+def _clipped(size: tuple[int, int], edges: tuple[Edge, ...]) -> Floats:
+    """Corners of the image without what lies beyond the edges."""
+    height, width = size
+    left, top = -width / 2, -height / 2  # edge of the first pixel, from the centre
+    corners = [np.array(c) for c in ((left, top), (-left, top), (-left, -top), (left, -top))]
+    for across, down, far in edges:
+        normal, kept = np.array([across, down]), []
+        for here, there in zip(corners, corners[1:] + corners[:1], strict=True):
+            a, b = float(normal @ here - far), float(normal @ there - far)
+            if a <= 0:
+                kept.append(here)
+            if a * b < 0:
+                kept.append(here + (there - here) * (a / (a - b)))
+        corners = kept or corners
+    moved: Floats = np.array(corners) + np.array([(width - 1) / 2, (height - 1) / 2])
+    return moved
+
+
+def _centred(count: int) -> Plane:
+    return np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)
