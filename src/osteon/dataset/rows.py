@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from osteon import tables
 from osteon.types import Case
@@ -22,11 +23,13 @@ _NUMBERS = {
     "columns": pa.int32(),
     "bits": pa.int16(),
     "age_years": pa.float32(),
-    "spacing_mm": pa.float32(),
+    "spacing_mm": pa.float32(),  # last: of the pair, it is the first
 }
-SCHEMA = pa.schema([*((name, pa.string()) for name in _TEXT), *_NUMBERS.items()])
+SCHEMA = pa.schema([*((name, pa.large_string()) for name in _TEXT), *_NUMBERS.items()])
 """What ingest knows of an image before it knows its label: `Case`, its `Header`, and the spacing between rows."""
 
+_OWN = ("image", "path", "pixels", "rows", "columns")
+_values = attrgetter(*(name if name in _OWN else f"header.{name}" for name in SCHEMA.names))
 _AT_ONCE = 20_000  # cases kept as objects before they become columns
 
 
@@ -34,34 +37,30 @@ class Rows:
     """Grows by one case at a time, and ends as a table."""
 
     def __init__(self) -> None:
-        self._cases: list[Case] = []
-        self._parts: list[pa.Table] = []
+        self._cases: list[tuple[Any, ...]] = []
+        self._parts = [SCHEMA.empty_table()]
 
     def add(self, case: Case) -> None:
         """Take a case in; they may come in any order."""
-        self._cases.append(case)
+        *values, spacing = _values(case)
+        self._cases.append((*values, spacing[0] if spacing else None))
         if len(self._cases) >= _AT_ONCE:
             self._pack()
 
     def frame(self) -> pd.DataFrame:
         """One row per case, columns as in SCHEMA, in the order of their paths. Call it once: it gives the rows away."""
         self._pack()
-        table = pa.concat_tables([SCHEMA.empty_table(), *self._parts])
+        table = pa.concat_tables(self._parts)
         self._parts = []
-        order = np.argsort(np.asarray(table["path"].to_pylist(), object), kind="stable")
-        frame: pd.DataFrame = table.take(order).to_pandas(types_mapper=tables.arrow_types)
-        return frame
+        order = pc.sort_indices(table["path"])  # by code points, as Python sorts text
+        columns = dict[str, pd.Series]()
+        for name in SCHEMA.names:  # one by one, so that the unordered ones can go
+            columns[name] = table[name].take(order).combine_chunks().to_pandas(types_mapper=tables.arrow_types)
+            table = table.drop_columns(name)
+        return pd.DataFrame(columns, copy=False)
 
     def _pack(self) -> None:
-        columns = {name: [_value(case, name) for case in self._cases] for name in SCHEMA.names}
-        self._parts.append(pa.table(columns, schema=SCHEMA))
-        self._cases = []
-
-
-def _value(case: Case, name: str) -> Any:
-    if name == "spacing_mm":
-        return case.header.spacing_mm[0] if case.header.spacing_mm else None
-    return getattr(case, name) if name in _OWN else getattr(case.header, name)
-
-
-_OWN = ("image", "path", "pixels", "rows", "columns")
+        if self._cases:
+            columns = dict(zip(SCHEMA.names, zip(*self._cases, strict=True), strict=True))
+            self._parts.append(pa.table(columns, schema=SCHEMA))
+            self._cases = []

@@ -90,14 +90,20 @@ def settle(
             column.
     """
     frame = identified(frame, table)
+    unmet = _unmet(table, frame)
     sieve = Sieve(frame, refusals)
+    del frame  # of a million rows, one copy is enough
     sieve.apply("different images", (same_file, same_instance, same_pixels))
-    distinct = sieve.frame
-    outliers = _outliers(distinct, rules)
+    outliers, unlabelled = _outliers(sieve.frame, rules), _studies(sieve.frame[:0])
+    notes = list(table.notes) if table else []
+    if table:
+        met = sieve.frame["_row"].to_numpy()
+        label_table.must_meet(table, met, sieve.frame)
+        unlabelled = _studies(sieve.frame[met < 0])
+        notes += _about_zeros(table, label_table.zeros_apart(table, met, sieve.frame))
     if rules.drop_outliers:
         sieve.apply(f"in studies of at most {rules.max_instances} images", [partial(_in_outliers, outliers, rules)])
     if table:
-        label_table.must_meet(table, distinct["_row"].to_numpy(), distinct)
         sieve.apply("with a label", [partial(_without_label, table)])
         sieve.frame = _labelled(sieve.frame, table)
     if rules.exclude:
@@ -111,10 +117,10 @@ def settle(
         manifest=_manifest(sieve.frame),
         refusals=sorted(sieve.refusals, key=lambda refusal: refusal.path),
         flow=tuple(sieve.stages),
-        studies_without_label=_studies(distinct[distinct["_row"] < 0] if table else distinct[:0]),
-        labels_without_study=_unmet(table, frame),
+        studies_without_label=unlabelled,
+        labels_without_study=unmet,
         outliers=outliers,
-        notes=(*(table.notes if table else ()), *_notes(sieve.frame, distinct, table, outliers, rules)),
+        notes=(*notes, *_about_patients(sieve.frame), *_about_outliers(outliers, rules)),
     )
 
 
@@ -216,24 +222,28 @@ def _unmet(table: Labels | None, frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _notes(
-    frame: pd.DataFrame, distinct: pd.DataFrame, table: Labels | None, outliers: pd.DataFrame, rules: Rules
-) -> list[str]:
-    notes = []
-    if nameless := int(frame["_nameless"].sum()):
-        notes.append(
-            f"{nameless} of {len(frame)} images name no patient: each of them counts as a patient of its own "
-            "(if a column of the label table tells who belongs together, name it with --patient-column)"
-        )
-    if len(outliers):
-        done = "left out" if rules.drop_outliers else "kept: look at them, and leave them out with --outliers drop"
-        notes.append(
-            f"{len(outliers)} studies have more than {rules.max_instances} images, the largest "
-            f"{outliers['instances'].max()}; they are {done}"
-        )
-    if table and (zeros := label_table.zeros_apart(table, distinct["_row"].to_numpy(), distinct)):
-        notes.append(
-            f"{zeros} rows of {table.name} would be about images here but for leading zeros: format its column "
-            f"{table.key} as text, and enter the numbers again from their source"
-        )
-    return notes
+def _about_zeros(table: Labels, rows: int) -> list[str]:
+    note = (
+        f"{rows} rows of {table.name} would be about images here but for leading zeros: format its column "
+        f"{table.key} as text, and enter the numbers again from their source"
+    )
+    return [note] if rows else []
+
+
+def _about_patients(frame: pd.DataFrame) -> list[str]:
+    nameless = int(frame["_nameless"].sum())
+    note = (
+        f"{nameless} of {len(frame)} images name no patient: each of them counts as a patient of its own "
+        "(if a column of the label table tells who belongs together, name it with --patient-column)"
+    )
+    return [note] if nameless else []
+
+
+def _about_outliers(outliers: pd.DataFrame, rules: Rules) -> list[str]:
+    if outliers.empty:
+        return []
+    done = "left out" if rules.drop_outliers else "kept: look at them, and leave them out with --outliers drop"
+    return [
+        f"{len(outliers)} {'study has' if len(outliers) == 1 else 'studies have'} more than {rules.max_instances} "
+        f"images, the largest {outliers['instances'].max()}; they are {done}"
+    ]
