@@ -1,43 +1,17 @@
-"""The figures of the report as SVG text: same numbers, same bytes; a colour for each role, and a dash for print."""
+"""The figures of the report as SVG text."""
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart by readers with any of the common colour-vision defects, and in grey by their dashes.
-MODEL, FITTED, CUT, POSITIVE, NEGATIVE = "#0072B2", "#009E73", "#D55E00", "#D55E00", "#56789A"
-INK, QUIET, LINE = "#222222", "#666666", "#C8CCD0"
+from osteon.drawing import BLUE, GREEN, GREY_BLUE, INK, LINE, ORANGE, QUIET, drawing
+
+MODEL, FITTED, CUT, POSITIVE, NEGATIVE = BLUE, GREEN, ORANGE, ORANGE, GREY_BLUE
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # names come from the data: a dollar sign is a dollar sign
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.4,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "text.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.constrained_layout.use": True,
-}
 SQUARE, WIDE = (5.0, 4.7), (5.0, 3.7)
 MARKER: dict[str, Any] = {
     "ls": "none",
@@ -49,32 +23,6 @@ MARKER: dict[str, Any] = {
     "clip_on": False,
 }
 Part = Mapping[str, Any]
-
-
-class Drawing:
-    """An empty SVG that a figure function fills; `text` holds it when the block has ended."""
-
-    text = ""
-
-
-@contextmanager
-def drawing(name: str, size: tuple[float, float], says: str) -> Iterator[tuple[Figure, Drawing]]:
-    """A figure of `size` inches that becomes SVG text; `name` salts its ids, `says` is for screen readers."""
-    result = Drawing()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": f"osteon-{name}"}):
-        figure = Figure(figsize=size)
-        yield figure, result
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    result.text = _inline(buffer.getvalue(), says)
-
-
-def with_ids(svg: str, prefix: str) -> str:
-    """The figure with a prefix to all its ids, so that no two figures of a page share one."""
-    for mark in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(mark, f"{mark}{prefix}-")
-    return svg
 
 
 def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
@@ -249,15 +197,3 @@ def _name(point: str) -> str:
 
 def _short(value: str) -> str:
     return textwrap.shorten(value, 28, placeholder="…")
-
-
-def _inline(svg: str, says: str) -> str:
-    """SVG for the inside of a page: no prologue and no fixed size."""
-    body = svg[svg.index("<svg ") :]
-    head, rest = body.split(">", 1)
-    box = head[head.index("viewBox=") :].split('"')[1]
-    opening = (
-        f'<svg class="figure" role="img" aria-label="{says}" viewBox="{box}" '
-        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    return opening + rest.strip()

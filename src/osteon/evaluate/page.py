@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
+from osteon import pages
+from osteon.drawing import with_ids
 from osteon.evaluate import figures
 from osteon.evaluate.judge import title_of
 from osteon.evaluate.words import number
@@ -21,22 +22,14 @@ def page(report: Mapping[str, Any]) -> str:
     Args:
         report: as `osteon.evaluate.report.evaluate` returned it, or as it was read back from report.json.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("osteon.evaluate"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("osteon.evaluate")
     environment.filters.update(figure=figure, share=share, point=point_name)
     parts = [("validation", report["validation"])]
     if report["test"]["state"] == "opened":
         parts.append(("test", report["test"]))
     # Safe as markup: matplotlib has escaped the texts inside, and what is around them is our own.
     drawn = {
-        name: {
-            key: Markup(figures.with_ids(svg, f"{name}-{key}")) for key, svg in pictures(part, report["model"]).items()
-        }
+        name: {key: Markup(with_ids(svg, f"{name}-{key}")) for key, svg in pictures(part, report["model"]).items()}
         for name, part in parts
     }
     return environment.get_template(TEMPLATE).render(report=report, parts=parts, pictures=drawn) + "\n"
