@@ -16,7 +16,7 @@ from pathlib import Path
 
 from osteon.errors import BadTable, CannotWrite
 
-KINDS = {"patient": "P", "study": "S", "series": "R", "instance": "I", "accession": "A"}
+KINDS = {"patient": "P", "study": "S", "series": "R", "instance": "I", "accession": "A", "file": "F"}
 """What pseudonyms stand for, and the letter that they begin with."""
 
 PATTERN = re.compile(rf"[{''.join(KINDS.values())}][A-Z2-7]{{12}}")
