@@ -95,6 +95,21 @@ def test_a_deflated_bomb_is_refused_before_it_unpacks() -> None:
     assert caught.value.code == "too_large"
 
 
+def test_empty_elements_by_the_million_keep_nobody_busy() -> None:
+    data = a_radiograph_file(stored_values(), bits=12)
+    empty = b"\x09\0\x01\0LO\0\0"
+    behind = data + empty * 1_000_000
+    assert (read(behind).pixels == read(data).pixels).all()
+    at = data.index(b"\x08\0\x16\0UI")  # the first element behind the meta information
+    before = data[:at] + empty * 1_000_000 + data[at:]
+    within_meta = data[:at] + b"\x02\0\x01\0LO\0\0" * 1_000_000 + data[at:]
+    for bad in (before, within_meta):
+        for door_ in (read, door.peek):
+            with pytest.raises(UnreadableImage) as caught:
+                door_(bad)
+            assert (caught.value.code, "more than 10000 elements" in caught.value.message) == ("not_dicom", True)
+
+
 def test_dicom_without_preamble_is_read_if_it_says_how_it_is_encoded() -> None:
     data = a_radiograph_file(stored_values(), bits=12)
     assert (read(data[132:]).pixels == read(data).pixels).all()

@@ -17,6 +17,9 @@ from osteon.errors import UnreadableImage
 MAX_BYTES = 2**28
 """Larger files, and deflated files that unpack to more, are refused: no image of `MAX_PIXELS` needs as much."""
 
+MAX_ELEMENTS = 10_000
+"""Data sets with more elements on their first level are refused; radiographs have a few hundred."""
+
 _PIXEL_DATA = 0x7FE00010
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)  # float, double float, integer
 
@@ -35,33 +38,52 @@ def parse(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
     """
     met: list[int] = []
 
-    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+    def behind_pixels(tag: BaseTag) -> bool:
+        behind = bool(met)
         if tag in _PIXEL_TAGS:
             met.append(tag)
-        return bool(met)
+        return behind
+
+    def at_pixels(tag: BaseTag) -> bool:
+        return behind_pixels(tag) or bool(met)
 
     try:
         parsed = _parser(data)
-        if whole and "PixelData" in (dataset := parsed(None)):
+        if whole and "PixelData" in (dataset := parsed(_until(behind_pixels))):
             return dataset, True
+        met.clear()
         # pydicom drops the whole header of a file that ends within its pixels; parsed by itself, it is there.
-        return parsed(at_pixels), _PIXEL_DATA in met
+        return parsed(_until(at_pixels)), _PIXEL_DATA in met
     except PARSING_ERRORS as error:
         raise UnreadableImage(
             "not_dicom", f"the DICOM header cannot be parsed ({reason_of(error)})", remedy="export the image again"
         ) from error
 
 
-def _parser(data: bytes) -> Callable[[_Stop | None], FileDataset]:
+def _until(end: Callable[[BaseTag], bool]) -> _Stop:
+    """Tells pydicom at which element to stop. A file of many empty elements would keep it busy for minutes."""
+    met = 0
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal met
+        met += 1
+        if met > MAX_ELEMENTS:
+            raise ValueError(f"it has more than {MAX_ELEMENTS} elements")
+        return end(tag)
+
+    return stop
+
+
+def _parser(data: bytes) -> Callable[[_Stop], FileDataset]:
     """What parses a file up to a given element, as often as it is asked to; deflated files are unpacked once."""
     stream = BytesIO(data)
     stream.seek(132 if data[128:132] == b"DICM" else 0)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    meta = read_dataset(stream, False, True, stop_when=_until(lambda tag: tag.group != 2))
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return lambda stop: read_partial(BytesIO(data), stop, force=True)
     plain = inflated(data[stream.tell() :])
 
-    def parsed(stop: _Stop | None) -> FileDataset:
+    def parsed(stop: _Stop) -> FileDataset:
         dataset = read_dataset(BytesIO(plain), False, True, stop_when=stop)
         return FileDataset("", dataset, file_meta=FileMetaDataset(meta), is_implicit_VR=False, is_little_endian=True)
 
