@@ -68,9 +68,14 @@ def exhibits_of(subject: Subject, view: str, rng: Generator, count: int) -> list
         rays = rays_of(whose, seen, float(np.clip(rng.normal(0, 4), -9, 9)))
         focus = SITES[whose.site].centre_mm * whose.person.size + shift
         lean = float(np.clip(rng.normal(0, 2.5), -5, 5)) if count > 1 else 0.0
-        ends = width_of(whose, rays, focus, 0.6 * field, lean)
+        ends = width_of(whose, rays, focus, 0.52 * field, lean)
         made.append(Exhibit(whose, seen, rays, focus, lean, field, ends))
     return made[:count]
+
+
+def seen_within(exhibits: Sequence[Exhibit], reach_mm: float) -> list[Exhibit]:
+    """The same limbs, with the ends that they have within a reach: further off, an arm grows wider."""
+    return [replace(e, ends=width_of(e.subject, e.rays, e.focus_z, reach_mm, e.lean_deg)) for e in exhibits]
 
 
 def draw_turn(rng: Generator, dirt: Dirt, usual_deg: float = 0.0) -> float:
@@ -111,7 +116,7 @@ def draw_poses(
     shift = slide * across
     if touching < dirt.touching:
         outermost = exhibits[0 if sign < 0.5 else -1]
-        shift = (across - total) / 2 + (0.05 + 0.3 * far) * outermost.width
+        shift = (across - total) / 2 + (0.1 + 0.17 * far) * outermost.width
         shift = -shift if sign < 0.5 else shift
     left, poses = shift - total / 2, []
     for e in exhibits:
@@ -131,10 +136,11 @@ Tile = tuple[tuple[int, int], tuple[int, int]]
 """(row, column) of its first pixel, and (rows, columns)."""
 
 
-def draw_tiles(size: tuple[int, int], rng: Generator) -> tuple[list[Tile], str]:
-    """Two places on a plate, beside each other or (one in four) above each other, and what divides them."""
+def draw_tiles(size: tuple[int, int], turn_deg: float, rng: Generator) -> tuple[list[Tile], str]:
+    """Two places on a plate, beside each other along the limbs, or (one in seven) end to end; and what divides them."""
     rows, columns = size
-    stacked = bool(rng.random() < (0.25 if rows < 1.6 * columns else 0.6))
+    lying = abs(np.sin(np.deg2rad(turn_deg))) > np.sqrt(0.5)
+    stacked = bool(lying) != bool(rng.random() < 1 / 7)
     kind = DIVISIONS[int(rng.integers(len(DIVISIONS)))]
     long = rows if stacked else columns
     wide = round(rng.uniform(1, 5)) if kind.endswith("line") else round(long * rng.uniform(0.01, 0.06))

@@ -184,11 +184,13 @@ def draw_plate(
     turn = layout.draw_turn(chance.pose, dirt, SITES[subject.site].usual_deg)
     tiles, divided = [((0, 0), (rows, columns))], ""
     if kind == "joined":
-        tiles, divided = layout.draw_tiles((rows, columns), chance.frame)
+        tiles, divided = layout.draw_tiles((rows, columns), turn, chance.frame)
     shown = [exhibits] if kind != "joined" else [[e] for e in exhibits]
     fields = [_draw_field(size, dirt, chance.field) for _, size in tiles]
     rooms = [_room(field, size) for field, (_, size) in zip(fields, tiles, strict=True)]
     spacing = max(layout.spacing_of(e, turn, room) for e, room in zip(shown, rooms, strict=True))
+    if kind == "two":  # no part of the limbs that is seen may touch the other
+        shown = [layout.seen_within(exhibits, spacing * float(np.hypot(rows, columns)) / 2)]
     look = _draw_look(dirt, (rows, columns), chance)
     sheets = []
     for on_it, (at, size), field, room in zip(shown, tiles, fields, rooms, strict=True):
@@ -351,7 +353,7 @@ def _written(shown: Image, bone: Mask, body: Mask, marks: list[Mark], dirt: Dirt
         here = slice(at[0], at[0] + drawn.shape[0]), slice(at[1], at[1] + drawn.shape[1])
         ground = float(np.median(shown[here]))
         ink = grey if kind == "dot" and abs(grey - ground) > 0.25 else float(ground < 0.6)
-        if kind == "text" and boxed:
+        if kind == "text" and (boxed or shown[here].std() > 0.2):  # on the edge of a field, only a box makes it legible
             shown[here] = 1 - ink
         shown[here] += drawn * (ink - shown[here])
         taken[here] = True
