@@ -1,175 +1,343 @@
-"""Images prepared per second and core, how much of it is decoding, and what a restart costs.
+"""What preparation costs: against a straight pipeline, over all real files, with two workers, over 10,000 instances.
 
-    python benchmarks/prepare.py [--images 12] [--json FILE]
+    python benchmarks/prepare.py [--json FILE]
 
-Files are 12-bit images of 2500 × 2048 pixels, uncompressed and JPEG lossless. The obvious alternative, in the same run
-and on the same files, is pydicom + NumPy + Pillow at full size: window, mean of the corners, padding, resizing, PNG of
-the same size and compression level. Seconds on one core are processor time, which other load on the machine
-disturbs little; the pool is timed by the clock.
+The straight pipeline does what de Cid 2021 describes (chapters 4.1 and 4.2) as one writes it first with pydicom,
+scikit-image, scikit-learn and Pillow: window, mean of the corners, Otsu and components, closing and opening, principal
+axis of all foreground pixels, rotation, all at full size; then the same square PNG with the same compression. Osteon
+does more: digest, grey chain of the standard, check of attributes, every step of its recipe, statistics.
+
+Seconds of one core are processor time, which other load on the machine disturbs little; workers are timed by the
+clock. Everything runs in the environment of osteon's workers (`osteon.dataset.guard.ENVIRONMENT`): one thread, and an
+allocator that keeps memory. 2500 × 2048 files are phantom wrists of 12 and 14 bits.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
+import psutil
 from common import write
+from numpy.typing import NDArray
 from PIL import Image
-from pydicom import dcmread, uid
+from pydicom import dcmread
+from pydicom.pixels import apply_voi_lut
+from skimage import filters, measure, morphology, transform
+from sklearn.decomposition import PCA
 
 from osteon import files
 from osteon.dataset import steps
 from osteon.dataset.frame import render
+from osteon.dataset.guard import ENVIRONMENT, LIMITS
 from osteon.dataset.ingest import ingest
-from osteon.dataset.pipeline import Job, prepare, prepare_one
+from osteon.dataset.pipeline import prepare
+from osteon.dataset.preparation import Job, prepare_one, write_png
+from osteon.dataset.sources import files_given, read_bytes
+from osteon.dataset.statistics import moments_of
+from osteon.dicom.attributes import Attributes
+from osteon.dicom.chain import encoding_of
+from osteon.dicom.decoders import words_of
+from osteon.dicom.parsing import parse
 from osteon.dicom.read import read
+from osteon.phantom.cohort import make_cohort
+from osteon.phantom.plan import Plan
 from osteon.tasks import FRACTURE
+from osteon.types import Recipe
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.dicom.making import a_radiograph_file, stored_values
-
-RECIPE = steps.RECIPES["ANY"]
-SYNTAXES = {"uncompressed": uid.ExplicitVRLittleEndian, "JPEG lossless": uid.JPEGLosslessSV1}
-
-
-def made_files(folder: Path, images: int, syntax: str) -> list[Path]:
-    """Radiographs in one transfer syntax that differ in a few pixels."""
-    folder.mkdir()
-    paths = []
-    for number in range(images):
-        stored = stored_values(2500, 2048, bits=12)
-        stored[:8, :8] = number
-        path = folder / f"{number:03d}.dcm"
-        path.write_bytes(a_radiograph_file(stored, syntax=syntax, bits=12, WindowCenter=2048, WindowWidth=4096))
-        paths.append(path)
-    return paths
+RECIPE_NAME = "WRIST" if "WRIST" in steps.RECIPES else "ANY"
+RECIPE: Recipe = steps.RECIPES[RECIPE_NAME]
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"
+SEED_RATE = 0.2  # radiographs per second and core: de Cid 2021, chapter 4.1, 30 h on one CPU
 
 
-def plainly(path: Path, out: Path) -> None:
-    """The same job as one would write it first: everything at full size, in floating point."""
+def straight(path: Path, out: Path, size: tuple[int, int]) -> None:
+    """The pipeline of the seed, as one writes it first; `size` is (height, width) of the PNG."""
+    height, width = size
     dataset = dcmread(path)
-    pixels = dataset.pixel_array.astype(float)
-    low = float(dataset.WindowCenter) - float(dataset.WindowWidth) / 2
-    grey = np.clip((pixels - low) / float(dataset.WindowWidth), 0, 1) * 255
-    ends = (slice(min(grey.shape) // 10), slice(-(min(grey.shape) // 10), None))
-    ground = [grey[rows, columns].mean() for rows in ends for columns in ends]
-    if np.mean(ground) >= 100:
-        grey = 255 - grey
-    side = max(grey.shape)
-    square = np.zeros((side, side))
-    top, left = (side - grey.shape[0]) // 2, (side - grey.shape[1]) // 2
-    square[top : top + grey.shape[0], left : left + grey.shape[1]] = grey
-    image = Image.fromarray(square.astype(np.uint8)).resize((448, 448), Image.Resampling.BOX)
-    image.save(out, compress_level=1)
+    values = apply_voi_lut(dataset.pixel_array, dataset).astype(np.float64)
+    values = (values - values.min()) / (values.max() - values.min()) * 255
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        values = 255 - values
+    image = values.astype(np.uint8)
+    if _corners(image) >= 100:
+        image = 255 - image
+    # Parts: components that are large; the first stays.
+    foreground = image > filters.threshold_otsu(image)
+    foreground = morphology.remove_small_objects(foreground, max_size=image.size // 200)
+    parts = measure.label(foreground)
+    top, left, bottom, right = measure.regionprops(parts)[0].bbox if parts.max() else (0, 0, *image.shape)
+    image = image[top:bottom, left:right]
+    # Rotation: the long axis of the foreground upright.
+    foreground = image > filters.threshold_otsu(image)
+    square = morphology.footprint_rectangle((9, 9))
+    foreground = morphology.opening(morphology.closing(foreground, square), square)
+    x, y = PCA(2).fit(np.argwhere(foreground)[:, ::-1]).components_[0]
+    angle = (np.degrees(np.arctan2(y, x)) - 90 + 90) % 180 - 90
+    image = transform.rotate(image, angle, resize=True, preserve_range=True).astype(np.uint8)
+    rows, columns = (
+        max(image.shape[0], round(image.shape[1] * height / width)),
+        max(image.shape[1], round(image.shape[0] * width / height)),
+    )
+    padded = np.zeros((rows, columns), np.uint8)
+    top, left = (rows - image.shape[0]) // 2, (columns - image.shape[1]) // 2
+    padded[top : top + image.shape[0], left : left + image.shape[1]] = image
+    picture = Image.fromarray(padded).resize((width, height), Image.Resampling.BOX)
+    picture.save(out, compress_level=1, compress_type=3)  # as osteon.dataset.preparation.PNG: 3 is run lengths
+
+
+def _corners(image: NDArray[np.uint8]) -> float:
+    height, width = image.shape[0] // 10, image.shape[1] // 10
+    ends = [
+        (rows, columns)
+        for rows in (slice(height), slice(-height, None))
+        for columns in (slice(width), slice(-width, None))
+    ]
+    return float(np.mean([image[place].mean() for place in ends]))
+
+
+def job_of(path: Path, out: Path) -> Job:
+    """The job of preparing one file."""
+    return Job(files.digest_of(path)[:32], path.parent, path.name, RECIPE, out, LIMITS)
+
+
+def taking_turns(ways: dict[str, Callable[[Path], Any]], paths: Sequence[Path]) -> dict[str, list[float]]:
+    """Processor seconds of each way on each file, after one file to warm up."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for path in [paths[0], *paths]:
+        for name, way in ways.items():
+            start = time.process_time()
+            way(path)
+            took[name].append(time.process_time() - start)
+    return {name: seconds[1:] for name, seconds in took.items()}
+
+
+def decoded(data: bytes) -> NDArray[Any]:
+    """The stored words of a DICOM file, by the fastest exact decoder, and nothing else."""
+    dataset, _ = parse(data, whole=True)
+    return words_of(dataset, encoding_of(Attributes(dataset)), str(dataset.file_meta.TransferSyntaxUID))
 
 
 def stages(path: Path, out: Path) -> dict[str, float]:
-    """Seconds of each stage of one image."""
+    """Processor seconds of each stage of one image."""
     marks = [time.process_time()]
 
     def mark() -> None:
         marks.append(time.process_time())
 
-    image = files.digest_of(path)[:32]
+    data = read_bytes(path.parent, path.name)
     mark()
-    radiograph = read(path)
+    hashlib.sha256(data).hexdigest()
     mark()
-    (placed,) = steps.apply(RECIPE, radiograph)
+    decoded(data)
     mark()
-    pixels = render(placed)
+    radiograph = read(data)
     mark()
-    cv2.imwrite(str(out / f"{image}.png"), pixels)
+    parts = steps.apply(RECIPE, radiograph)
     mark()
-    names = ("digest", "read", "steps", "render", "write")
+    shown = [render(part) for part in parts]
+    mark()
+    for number, pixels in enumerate(shown):
+        write_png(out / f"stage-{number}.png", pixels)
+    mark()
+    for pixels in shown:
+        moments_of(pixels)
+    mark()
+    names = ("file", "digest", "decode", "decode and grey", "steps", "warp", "write", "statistics")
     return dict(zip(names, np.diff(marks).tolist(), strict=True))
 
 
-def seconds_of(works: dict[str, Callable[[Path], Any]], paths: list[Path]) -> dict[str, float]:
-    """Median processor seconds per file of each way, taking turns, after one file to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for path in [paths[0], *paths]:
-        for name, work in works.items():
-            start = time.process_time()
-            work(path)
-            times[name].append(time.process_time() - start)
-    return {name: float(np.median(taken[1:])) for name, taken in times.items()}
-
-
-def one_syntax(folder: Path, images: int, syntax: str) -> dict[str, Any]:
-    """The figures of one transfer syntax, on one core."""
-    source = folder / "in"
-    paths = made_files(source, images, syntax)
+def against_straight(folder: Path, patients: int) -> dict[str, Any]:
+    """Uncompressed files of 2500 × 2048, one core: seconds of both, and of each stage of ours."""
+    plan = Plan(patients=patients, rows=2500, columns=2048, syntaxes=("explicit",))
+    make_cohort(plan, folder / "cohort", seed=5, workers=2)
+    paths = sorted((folder / "cohort").rglob("*.dcm"))
     out = folder / "out"
     out.mkdir()
-    each = [stages(path, out) for path in paths]
-    median = {name: float(np.median([stage[name] for stage in each])) for name in each[0]}
-
-    image_of = {path: files.digest_of(path)[:32] for path in paths}
-
-    def ours(path: Path) -> None:
-        assert prepare_one(Job(image_of[path], source, path.name, RECIPE, out)).refusal is None
-
-    ways = {"ours": ours, "read": read, "plain": lambda path: plainly(path, out / "plain.png")}
-    took = seconds_of(ways, paths)
-    mine, plain = took["ours"], took["plain"]
+    first = prepare_one(job_of(paths[0], out))
+    size = cv2.imread(str(out / first.parts[0].file), cv2.IMREAD_UNCHANGED).shape
+    jobs = {path: job_of(path, out) for path in paths}
+    ways: dict[str, Callable[[Path], Any]] = {
+        "osteon": lambda path: prepare_one(jobs[path]),
+        "decode": lambda path: decoded(path.read_bytes()),
+        "straight": lambda path: straight(path, out / "straight.png", size),
+    }
+    took = {name: float(np.median(seconds)) for name, seconds in taking_turns(ways, paths).items()}
+    several = [stages(path, out) for path in paths]
     return {
-        "images_per_s": 1 / mine,
-        "seconds": mine,
-        "decode_share": took["read"] / mine,
-        "besides_decoding_s": mine - took["read"],
-        "stages_s": median,
-        "plain_seconds": plain,
-        "ratio": plain / mine,
-        "file_mb": paths[0].stat().st_size / 1e6,
+        "images": len(paths),
+        "size": size,
+        **{f"{name}_s": seconds for name, seconds in took.items()},
+        "besides_decoding_s": took["osteon"] - took["decode"],
+        "ratio": took["straight"] / took["osteon"],
+        "images_per_s_core": 1 / took["osteon"],
+        "straight_images_per_s_core": 1 / took["straight"],
+        "seed_images_per_s_core": SEED_RATE,
+        "stages_s": {name: float(np.median([one[name] for one in several])) for name in several[0]},
     }
 
 
-def whole(folder: Path, images: int, workers: int) -> dict[str, Any]:
-    """Through the pool, with starting it; then once more with nothing to do."""
-    source = folder / "in"
-    made_files(source, images, SYNTAXES["uncompressed"])
-    manifest = ingest(source, None, task=FRACTURE, workers=workers).manifest
-    took = []
-    for _ in range(2):
+def prepare_again(job: Job, path: Path) -> None:
+    """Prepare the image of a job, which is that of the path."""
+    prepare_one(job)
+
+
+def real_files(folder: Path) -> dict[str, Any]:
+    """All real DICOM files, one core: the sum of the medians of three runs, of all work and of decoding alone."""
+    total = decoding = 0.0
+    used, refused = 0, []
+    for name in files_given(SHARED):
+        path = SHARED / name
+        job = Job(files.digest_of(path)[:32], SHARED, name, RECIPE, folder, LIMITS)
+        done = prepare_one(job)
+        if done.refusal:
+            refused.append(f"{name}: {done.refusal.code}")
+            continue
+        ways = {"all": partial(prepare_again, job), "decode": lambda path: decoded(path.read_bytes())}
+        took = taking_turns(ways, [path] * 3)
+        total += float(np.median(took["all"]))
+        decoding += float(np.median(took["decode"]))
+        used += 1
+    return {"files": used, "refused": refused, "all_s": total, "decode_s": decoding, "ratio": total / decoding}
+
+
+def two_workers(folder: Path, copies: int) -> dict[str, Any]:
+    """Files of 2500 × 2048 by the clock, starting of workers included: one worker, then two."""
+    source = folder / "cohort" / "dicom"
+    manifest = ingest(source, None, task=FRACTURE, workers=2).manifest
+    paths = copied(manifest, source, folder / "copies", copies)
+    took = {}
+    for workers in (1, 2):
         start = time.perf_counter()
-        done = prepare(manifest, source, RECIPE, folder / "out", workers=workers)
-        took.append(time.perf_counter() - start)
-    assert (done.done, done.skipped) == (0, images)
-    return {"images": images, "workers": workers, "first_s": took[0], "again_s": took[1]}
+        done = prepare(paths, folder / "copies", RECIPE, folder / f"by-{workers}", workers=workers)
+        took[workers] = time.perf_counter() - start
+        assert done.done == len(paths)
+    return {"images": len(paths), "one_s": took[1], "two_s": took[2], "ratio": took[1] / took[2]}
+
+
+def copied(manifest: pd.DataFrame, source: Path, folder: Path, copies: int) -> pd.DataFrame:
+    """The files again and again under new instance UIDs, and their manifest: other bytes, the same pixels."""
+    folder.mkdir()
+    contents = [(source / path).read_bytes() for path in manifest["path"]]
+    rows = []
+    for number in range(copies):
+        row = number % len(manifest)
+        old = str(manifest["instance"].iloc[row]).encode()
+        new = f"{number:0{len(old)}d}".encode()
+        data = contents[row].replace(old, new)
+        name = f"{number:06d}.dcm"
+        (folder / name).write_bytes(data)
+        rows.append({"image": hashlib.sha256(data).hexdigest()[:32], "path": name, "study": f"{number // 2}"})
+    made = manifest.iloc[[number % len(manifest) for number in range(copies)]].reset_index(drop=True)
+    return made.assign(**pd.DataFrame(rows))
+
+
+def many_instances(folder: Path, count: int) -> dict[str, Any]:
+    """So many small instances with two workers, in a fresh process that watches its own memory and the clock."""
+    make_cohort(Plan(patients=4, rows=320, columns=256, syntaxes=("jpeg-ls",)), folder / "small", seed=6)
+    done = subprocess.run(
+        [sys.executable, __file__, "--watch", str(folder), str(count)], capture_output=True, text=True, check=True
+    )
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def watched(folder: Path, count: int) -> dict[str, Any]:
+    """What `many_instances` asks of its process."""
+    source = folder / "small" / "dicom"
+    manifest = ingest(source, None, task=FRACTURE).manifest
+    manifest = copied(manifest, source, folder / "many", count)
+    me, samples = psutil.Process(), []
+    workers: list[int] = []
+    start = time.perf_counter()
+
+    def watch(done: int, total: int) -> None:
+        if done % (count // 100) < 2:
+            samples.append((done, time.perf_counter() - start, me.memory_info().rss))
+            workers.extend(child.memory_info().rss for child in me.children())
+
+    prepare(manifest, folder / "many", RECIPE, folder / "prepared", workers=2, progress=watch)
+    done, seconds, resident = np.array(samples, float).T
+    settled = done >= count / 20
+    line = np.polyfit(done[settled], seconds[settled], 1)
+    return {
+        "instances": count,
+        "seconds": time.perf_counter() - start,
+        "images_per_s": count / seconds[-1],
+        "parent_mb": [float(x) / 1e6 for x in (resident[settled].min(), resident[settled].max())],
+        "parent_spread": float((resident[settled].max() - resident[settled].min()) / 2 / resident[settled].mean()),
+        "worker_mb": max(workers) / 1e6,
+        "off_the_line": float(np.abs(np.polyval(line, done[settled]) - seconds[settled]).max() / seconds[-1]),
+    }
+
+
+def said_of_straight(one: dict[str, Any]) -> str:
+    """The first part of the table."""
+    lines = [f"2500 × 2048, uncompressed, recipe {RECIPE_NAME}, to {one['size']}, {one['images']} images, one core"]
+    lines += [
+        f"  {name:<9} {one[f'{name}_s'] * 1e3:6.1f} ms {1 / one[f'{name}_s']:7.1f} images/s"
+        for name in ("osteon", "straight")
+    ]
+    lines.append(f"  ratio {one['ratio']:.1f}×; the seed: {SEED_RATE} images/s on its files, machine and steps")
+    lines.append(f"  everything but decoding {one['besides_decoding_s'] * 1e3:.1f} ms; by stage, ms:")
+    lines.append("  " + ", ".join(f"{stage} {seconds * 1e3:.1f}" for stage, seconds in one["stages_s"].items()))
+    return "\n".join(lines)
+
+
+def said_of_many(many: dict[str, Any]) -> str:
+    """The last part of the table."""
+    low, high = many["parent_mb"]
+    return (
+        f"{many['instances']} instances, two workers: {many['seconds']:.0f} s ({many['images_per_s']:.0f}/s); parent "
+        f"{low:.0f}–{high:.0f} MB (± {many['parent_spread']:.1%}), worker ≤ {many['worker_mb']:.0f} MB; the time "
+        f"is off a straight line by ≤ {many['off_the_line']:.1%}"
+    )
 
 
 def main() -> None:
     """Print the table; with --json also write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--patients", type=int, default=6, help="two images of 2500 × 2048 each")
+    parser.add_argument("--copies", type=int, default=120)
+    parser.add_argument("--instances", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--watch", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if not ENVIRONMENT.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ENVIRONMENT})
     cv2.setNumThreads(1)
-    figures: dict[str, Any] = {}
-    print("2500 × 2048, 12 bit, one core   images/s  decoding  besides   plain    ratio")
-    for name, syntax in SYNTAXES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            one = figures[name] = one_syntax(Path(folder), arguments.images, syntax)
-        ms = {key: 1e3 * one[key] for key in ("besides_decoding_s", "plain_seconds")}
+    if arguments.watch:
+        print(json.dumps(watched(Path(arguments.watch[0]), int(arguments.watch[1]))))
+        return
+    figures: dict[str, Any] = {"recipe": RECIPE_NAME}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures["straight"] = against_straight(folder, arguments.patients)
+        print(said_of_straight(figures["straight"]))
+        figures["workers"] = two_workers(folder, arguments.copies)
         print(
-            f"  {name:<28} {one['images_per_s']:9.1f} {one['decode_share']:8.0%} {ms['besides_decoding_s']:6.0f} ms"
-            f" {ms['plain_seconds']:5.0f} ms {one['ratio']:6.1f}×"
+            "{images} of them: one worker {one_s:.1f} s, two {two_s:.1f} s, {ratio:.2f}×".format(**figures["workers"])
         )
-        print("    " + ", ".join(f"{stage} {value * 1e3:.1f} ms" for stage, value in one["stages_s"].items()))
-    with tempfile.TemporaryDirectory() as folder:
-        run = figures["pool"] = whole(Path(folder), 5 * arguments.images, arguments.workers)
-    print(
-        f"  pool of {run['workers']}: {run['images']} images in {run['first_s']:.1f} s, "
-        f"run again with nothing to do: {run['again_s'] * 1e3:.0f} ms"
-    )
+        if SHARED.exists():
+            figures["real"] = real_files(folder / "out")
+            print(
+                "{files} real files: {all_s:.2f} s, decoding {decode_s:.2f} s, {ratio:.2f}×".format(**figures["real"])
+            )
+        figures["many"] = many_instances(folder, arguments.instances)
+        print(said_of_many(figures["many"]))
     write(arguments.json, "prepare", figures)
 
 

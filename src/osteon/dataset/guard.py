@@ -36,15 +36,18 @@ Result = TypeVar("Result")
 
 _START_S = 120.0  # for the child to begin, on a machine that is busy
 _LAST_S = 5.0  # a killed process that has not ended by then hangs in a disk that does not answer
-_ENVIRONMENT = {
+_CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from osteon.dataset import guard; guard.serve()"
+
+
+ENVIRONMENT = {
     # One image is one thread's work; libraries that start one thread per core only take memory.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # glibc gives large blocks back and has every page of the next image zeroed anew: a third of the time of an image.
+    # glibc gives large blocks back, and every page of the next image is zeroed anew: a third of the time of an image.
     "MALLOC_MMAP_THRESHOLD_": str(2**27),
     "MALLOC_TRIM_THRESHOLD_": str(2**29),
 }
-_CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from osteon.dataset import guard; guard.serve()"
+"""What a child finds in its environment, besides what its parent has."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Guard:
         with self._lock:
             self._refuse_if_closed()
             child = self._idle.pop() if self._idle else None
-        child = child or _Child(function)
+        child = child or _Child((function, item))
         with self._lock:
             self._busy.add(child)
         whole = False
@@ -180,20 +183,20 @@ _LEAVE_OUT = "leave the file out, and report it"
 
 
 class _Child:
-    """The process, and our end of the pipe to it. It is ready when it has imported the function that it shall call."""
+    """The process, and our end of the pipe to it. It is ready when it has imported all that its first work needs."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, work: tuple[Callable[[Any], Any], Any]) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT},
                 process_group=0,  # the parent alone answers Ctrl-C
             )
         try:
-            self._send(function)
+            self._send(work)
             unready = self._pipe.recv() if self._pipe.poll(_START_S) else _cannot_start()
         except (EOFError, ConnectionError):
             unready = _cannot_start()
@@ -254,8 +257,8 @@ def serve() -> None:
     asked: SimpleQueue[Any] = SimpleQueue()
     # A thread listens, so that the end of the parent is noticed in the midst of work too.
     threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
-    function = asked.get()
-    pipe.send(function if isinstance(function, OsteonError) else None)
+    first = asked.get()  # loaded, not done: imports must not count as time of an image
+    pipe.send(first if isinstance(first, OsteonError) else None)
     while True:
         pipe.send(_answer(asked.get()))
 
