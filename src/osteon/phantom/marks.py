@@ -28,7 +28,7 @@ class Mark:
 
     Attributes:
         kind: "letter" (lead, in the beam), "dot" (a disc that points out an abnormal image) or "text" (burnt in).
-        text: what it says; "" for a dot.
+        text: what it says, lines apart; "" for a dot.
         polygon: (4, 2) corners (x, y) in pixels, in order; pixel centres at whole numbers.
     """
 
