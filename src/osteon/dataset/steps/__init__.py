@@ -12,14 +12,25 @@ from typing import Any, cast
 
 from osteon.dataset.steps.collimation import CollimationCrop as CollimationCrop
 from osteon.dataset.steps.markers import MarkerRemoval as MarkerRemoval
+from osteon.dataset.steps.parts import PartSplitter as PartSplitter
 from osteon.dataset.steps.placing import FitSquare as FitSquare
 from osteon.dataset.steps.placing import PadToAspect as PadToAspect
 from osteon.dataset.steps.polarity import ColourInversion as ColourInversion
+from osteon.dataset.steps.rotation import RotationAlignment as RotationAlignment
 from osteon.errors import BadTable, UnreadableImage, unknown_name
 from osteon.types import Radiograph, Recipe, Step
 
 STEPS: dict[str, type[Any]] = {
-    step.__name__: step for step in (ColourInversion, CollimationCrop, MarkerRemoval, PadToAspect, FitSquare)
+    step.__name__: step
+    for step in (
+        ColourInversion,
+        CollimationCrop,
+        MarkerRemoval,
+        PartSplitter,
+        RotationAlignment,
+        PadToAspect,
+        FitSquare,
+    )
 }
 """Step name → class; a recipe in JSON may name these."""
 
