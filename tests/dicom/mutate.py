@@ -37,7 +37,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
         return bomb(data, rng)
     damaged = bytearray(data)
     kinds = _ANYWHERE + _IN_DICOM if data[128:132] == b"DICM" else _ANYWHERE
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.choice((1, 2, 3), p=(0.6, 0.25, 0.15)))):
         if len(damaged) < 8:
             break
         kinds[int(rng.integers(len(kinds)))](damaged, rng)
@@ -149,6 +149,24 @@ def _noise(data: bytearray, rng: np.random.Generator) -> None:
     data[at : at + length] = rng.bytes(length)
 
 
+def _damage_stream(data: bytearray, rng: np.random.Generator) -> None:
+    """Bits and bytes of the last two thirds, which are pixels in nearly all files: the header stays whole."""
+    for _ in range(int(rng.integers(1, 6))):
+        at = int(rng.integers(len(data) // 3, len(data)))
+        what = rng.random()
+        if what < 0.4:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif what < 0.7:
+            length = min(int(rng.integers(1, 9)), len(data) - at)
+            data[at : at + length] = rng.bytes(length)
+        elif what < 0.85:
+            data[at : at + 2] = (b"\xff\xd9", b"\xff\x90", b"\xff\xda", b"\xff\xff")[int(rng.integers(4))]
+        else:
+            source = int(rng.integers(len(data)))
+            length = min(int(rng.integers(1, 65)), len(data) - max(at, source))
+            data[at : at + length] = data[source : source + length]
+
+
 def _swap_tags(data: bytearray, rng: np.random.Generator) -> None:
     """Two elements get each other's tag, or each other's place."""
     found = elements(data)
@@ -208,4 +226,4 @@ def _swap_syntax(data: bytearray, rng: np.random.Generator) -> None:
 
 
 _ANYWHERE = (_flip_bits, _cut, _drop, _lengthen, _repeat, _swap, _noise)
-_IN_DICOM = (_swap_tags, _declare_size, _declare_length, _declare_stream, _swap_syntax)
+_IN_DICOM = (_damage_stream, _damage_stream, _swap_tags, _declare_size, _declare_length, _declare_stream, _swap_syntax)

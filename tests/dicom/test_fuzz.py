@@ -16,6 +16,7 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 
 from osteon.dicom.read import MAX_BYTES, peek, read
+from osteon.dicom.stored import stored_pixels
 from osteon.errors import UnreadableImage
 from osteon.types import REFUSAL_CODES
 from tests.dicom.fuzzing import as_it_is, cropped, led_through, mutants
@@ -68,7 +69,7 @@ def test_damage_is_refused_or_harmless(name: str) -> None:
     rng = np.random.default_rng(sum(name.encode()))
     for _ in range(30):
         damaged = mutate(SEEDS[name], rng)
-        for door in (read, peek):
+        for door in (read, peek, stored_pixels):
             try:
                 door(damaged)
             except UnreadableImage as error:
@@ -121,6 +122,13 @@ def test_bombs_stay_within_bounded_memory(seed: int) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert 2**26 < peak < 3 * MAX_BYTES
+
+
+def test_pixel_data_of_an_unknown_kind_have_no_digest() -> None:
+    data = a_radiograph_file(stored_values(), bits=12).replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0MB")
+    assert stored_pixels(data) == ""
+    with pytest.raises(UnreadableImage):
+        read(data)
 
 
 def test_the_transfer_syntax_of_a_file_can_be_swapped() -> None:

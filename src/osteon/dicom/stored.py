@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 
+from osteon.dicom.attributes import PARSING_ERRORS
 from osteon.dicom.parsing import parse
 
 _SHAPE = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
@@ -29,9 +30,13 @@ def stored_pixels(data: bytes) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are told by whoever reads the image
         dataset, has_pixels = parse(data, whole=True)
-        value = dataset.get("PixelData") if has_pixels else None
+        try:
+            value = dataset.get("PixelData") if has_pixels else None
+            shape = repr([str(dataset.get(keyword)) for keyword in _SHAPE])
+        except PARSING_ERRORS:
+            return ""
     if not isinstance(value, bytes):
         return ""
-    digest = hashlib.sha256(repr([str(dataset.get(keyword)) for keyword in _SHAPE]).encode())
+    digest = hashlib.sha256(shape.encode())
     digest.update(value)
     return digest.hexdigest()[:32]
