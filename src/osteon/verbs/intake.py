@@ -1,4 +1,4 @@
-"""From an export to a manifest: the verb `ingest`."""
+"""In from a hospital and out to other programs: the verbs `ingest` and `export`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from osteon import files, runs, tables
 from osteon.errors import TooFewCases, unknown_name
-from osteon.tasks import TASKS
+from osteon.tasks import TASKS, Task
 from osteon.types import Progress, silent
-from osteon.verbs.folders import MANIFEST, REFUSALS, Done, by_code, examples, refused
+from osteon.verbs.folders import MANIFEST, REFUSALS, Done, by_code, examples, manifest_of, pictures, refused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 UNLABELLED, UNMET, OUTLIERS = "studies_without_label.csv", "labels_without_study.csv", "outliers.csv"
 """Lists for people: who works through them opens them in a spreadsheet program."""
+
+SURVEY = "survey"
+"""Name of the survey, less its ending: .html for people, .json for machines."""
+
+FLOW = "flow"
+"""Name of the flow diagram, less its ending: .svg and .png for a paper, .csv as a table."""
 
 
 def ingest(
@@ -33,10 +39,10 @@ def ingest(
     workers: int = 1,
     progress: Progress = silent,
 ) -> Done:
-    """Take in an export: `manifest.parquet`, `refusals.parquet`, and the lists of what does not match.
+    """Take in an export: `manifest.parquet`, `refusals.parquet`, the survey, and the lists of what does not match.
 
     Raises:
-        TooFewCases: if no image is left to take; the tables that say why are written all the same.
+        TooFewCases: if no image is left to take; all but the manifest is written all the same.
     """
     from osteon.dataset import refusals
     from osteon.dataset.ingest import ingest as take_in
@@ -56,6 +62,7 @@ def ingest(
         _write_csv(out / UNLABELLED, taken.studies_without_label)
         _write_csv(out / UNMET, taken.labels_without_study)
         _write_csv(out / OUTLIERS, taken.outliers)
+        _write_survey(out, taken, TASKS[task], f"Survey of {source.resolve().name}", rules.max_instances)
         if taken.manifest.empty:
             raise _nothing_taken(taken, out)
         tables.write(out / MANIFEST, taken.manifest, tables.MANIFEST)
@@ -72,6 +79,20 @@ def ingest(
             "notes": list(taken.notes),
         }
     return Done(_said(taken, out, result["refused"]), result)
+
+
+def export(prepared: Path, out: Path, *, progress: Progress = silent) -> Done:
+    """Write a prepared data set in the layout of de Cid 2021: class folder → study folder → PNG, and CSV metadata."""
+    from osteon.dataset import seed_layout, survey_figures
+
+    manifest = manifest_of(prepared, "prepare", needs=["prepared"])
+    images = pictures(prepared, manifest)
+    with runs.recording("export", out, {"prepared": prepared}, inputs=[prepared]) as result:
+        done = seed_layout.export(manifest, prepared / "images", out, progress=progress)
+        _write_text(out / "sizes.svg", survey_figures.sizes(seed_layout.sizes_of(images.values())) + "\n")
+        result |= {"studies": dict(done.studies), "radiographs": dict(done.radiographs)}
+    told = [f"{n} studies in {name}/" for name, n in sorted(done.studies.items())]
+    return Done(f"{sum(done.radiographs.values())} radiographs exported: {', '.join(told)}", result)
 
 
 def _said(taken: Ingested, out: Path, codes: dict[str, int]) -> str:
@@ -96,6 +117,26 @@ def _nothing_taken(taken: Ingested, out: Path) -> TooFewCases:
         f"none of the {taken.given} files can be taken{refused(codes)}; for example {example.path}: {example.reason}",
         remedy=f"{example.remedy}; {out / REFUSALS} has a row for each file",
     )
+
+
+def _write_survey(out: Path, taken: Ingested, task: Task, title: str, limit: int) -> None:
+    from osteon.dataset import flow, survey_figures
+    from osteon.dataset.survey import survey
+    from osteon.dataset.survey_page import page
+
+    told = survey(taken, task)
+    files.write_json(out / f"{SURVEY}.json", told)
+    _write_text(out / f"{SURVEY}.html", page(told, title=title, limit=limit))
+    _write_csv(out / f"{FLOW}.csv", flow.table(taken.flow))
+    drawn = survey_figures.flow(told)
+    _write_text(out / f"{FLOW}.svg", drawn.text + "\n")
+    with files.replacing(out / f"{FLOW}.png") as temporary:
+        temporary.write_bytes(drawn.png)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
