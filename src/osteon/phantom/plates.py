@@ -164,7 +164,8 @@ def draw_plate(
     Args:
         rng: source of chance; the same generator gives the same plate.
         kind: one of KINDS.
-        rows, columns: its size in pixels.
+        rows: its height in pixels.
+        columns: its width in pixels.
         dirt: chances of the artefacts; default: `Dirt()`.
         subject: whose limb; default: a random one.
         view: view position of the first limb, one of its site's; default: a random one.
