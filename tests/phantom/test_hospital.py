@@ -24,8 +24,8 @@ from osteon.phantom.hospital_study import make_study
 from osteon.phantom.syntaxes import SYNTAXES
 
 SMALL = HospitalPlan(
-    studies=32, giant=6, rows=(250, 320), columns=(250, 300), same_uid=0.1, same_pixels=0.1, corrupt=0.1, stray=0.1,
-    unlabelled=0.1, orphaned=0.1, wrong_part=0.1,
+    studies=32, giant=6, rows=(250, 320), columns=(250, 300), same_file=0.1, same_uid=0.1, same_pixels=0.1,
+    corrupt=0.1, stray=0.1, unlabelled=0.1, orphaned=0.1, wrong_part=0.1,
 )  # fmt: skip
 
 
@@ -121,10 +121,10 @@ def test_duplicates_are_what_they_are_called(hospital, truth):
             continue
         seen.add(row.duplicate)
         a, b = (bytes_of(hospital, p) for p in (row.path, row.duplicate_of))
-        assert (a == b) == (row.duplicate == "uid")
-        assert (row.instance == first.loc[row.duplicate_of, "instance"]) == (row.duplicate == "uid")
+        assert (a == b) == (row.duplicate == "file")
+        assert (row.instance == first.loc[row.duplicate_of, "instance"]) == (row.duplicate != "pixels")
         np.testing.assert_array_equal(read(a).pixels, read(b).pixels)
-    assert seen == {"uid", "pixels"}
+    assert seen == {"file", "uid", "pixels"}
 
 
 def test_labels_and_studies_agree(hospital, truth):

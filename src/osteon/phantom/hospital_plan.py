@@ -29,6 +29,7 @@ CHANCES = (
     "inconclusive",
     "growth_plate",
     "other_fracture",
+    "same_file",
     "same_uid",
     "same_pixels",
     "corrupt",
@@ -60,7 +61,8 @@ class HospitalPlan:
         unlabelled: chance of a study that the label table does not name.
         orphaned: labels of studies that are not there, relative to `studies`.
         inconclusive, growth_plate, other_fracture: chance that this column is 1 for a study; no image shows it.
-        same_uid, same_pixels: chance that an instance lies in a second file as it is; with new UIDs.
+        same_file, same_uid, same_pixels: chance that an instance lies in a second file as it is; with an edited
+            description; with new UIDs.
         corrupt: chance that a file is spoiled.
         zipped: chance that a study lies in a zip archive.
     """
@@ -88,6 +90,7 @@ class HospitalPlan:
     inconclusive: float = 0.04
     growth_plate: float = 0.05
     other_fracture: float = 0.04
+    same_file: float = 0.02
     same_uid: float = 0.02
     same_pixels: float = 0.02
     corrupt: float = 0.02

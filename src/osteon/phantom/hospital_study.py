@@ -20,19 +20,6 @@ from osteon.phantom.plates import Plate, draw_plate
 from osteon.phantom.syntaxes import SYNTAXES, Stored
 from osteon.phantom.write import DEVICES, Device, Tags, dicom_bytes, uid_of
 
-REGIONS = {
-    "wrist": ("8205005", "Wrist"),
-    "hand": ("85562004", "Hand"),
-    "forearm": ("14975008", "Forearm"),
-    "elbow": ("16953009", "Elbow joint"),
-    "leg": ("30021000", "Lower leg"),
-    "ankle": ("70258002", "Ankle joint"),
-    "knee": ("72696002", "Knee"),
-    "foot": ("56459004", "Foot"),
-    "chest": ("51185008", "Chest"),
-}
-"""SNOMED codes of the body parts, as in PS3.16 CID 4."""
-
 VIEWS = ("PA", "LAT", "OBL")
 """Views of a study of the wrist, in this order, again and again."""
 
@@ -156,7 +143,7 @@ def _write(
 ) -> list[dict[str, Any]]:
     """Write an instance, and now and then a second file of it; one row each."""
     plan, site = study.plan, row["site"]
-    hidden, same_uid, same_pixels, admits, utf8 = rng.random(5)
+    hidden, admits, utf8 = rng.random(3)
     limb = plate.parts[0]
     values, window = _stored(plate, study.device, rng)
     text = any(m.kind == "text" for m in plate.markers)
@@ -179,7 +166,7 @@ def _write(
         device=study.device,
         spacing_mm=plate.spacing_mm,
         window=window,
-        region=REGIONS[row["text_part"]] if row["text_part"] in REGIONS else REGIONS[site],
+        region=SITES[row["text_part"] if row["text_part"] in SITES else site].region,
         body_part=words.body_part,
         study_description=words.study,
         series_description=words.series,
@@ -189,18 +176,27 @@ def _write(
     )
     row = {**_truth(study, plate, tags, words), **row}
     rows = [_place(study, values, tags, row, index, folder, rng)]
-    again = {"duplicate": "", "duplicate_of": rows[0]["path"]}
-    if same_uid < plan.same_uid:
-        rows.append(_place(study, values, tags, row | again | {"duplicate": "uid"}, index + 400, folder, rng))
-    if same_pixels < plan.same_pixels:
-        fresh = replace(
-            tags,
-            series_uid=uid_of("hospital", study.seed, study.number, "series", index, "again"),
-            instance_uid=uid_of("hospital", study.seed, study.number, "instance", index, "again"),
-        )
-        copy = row | again | {"duplicate": "pixels", "instance": fresh.instance_uid, "series": fresh.series_uid}
-        rows.append(_place(study, values, fresh, copy, index + 600, folder, rng))
+    for name, offset in (("file", 200), ("uid", 400), ("pixels", 600)):
+        drawn = rng.random()
+        if drawn < getattr(plan, f"same_{name}"):
+            copy, changed = _copied(study, tags, index, name)
+            again = row | changed | {"duplicate": name, "duplicate_of": rows[0]["path"]}
+            rows.append(_place(study, values, copy, again, index + offset, folder, rng))
     return rows
+
+
+def _copied(study: _Study, tags: Tags, index: int, kind: str) -> tuple[Tags, dict[str, str]]:
+    """The header of a copy, and the columns of the truth in which it differs.
+
+    The same file again; the same instance after somebody has edited its description; the same pixels under new UIDs.
+    """
+    if kind == "file":
+        return tags, {}
+    if kind == "uid":
+        edited = f"{tags.series_description} (2)".strip()
+        return replace(tags, series_description=edited), {"series_description": edited}
+    uids = {name: uid_of("hospital", study.seed, study.number, name, index, "again") for name in ("series", "instance")}
+    return replace(tags, series_uid=uids["series"], instance_uid=uids["instance"]), uids
 
 
 def _stored(plate: Plate, device: Device, rng: Generator) -> tuple[Stored, tuple[int, int]]:

@@ -21,6 +21,7 @@ class Site:
     """What a radiograph of a body part shows.
 
     Attributes:
+        region: its SNOMED code and meaning, as in PS3.16 CID 4.
         build: the parts of a person, and the chance that makes no two alike.
         views: view position → angle of the rays about the limb, in degrees.
         centre_mm: height of the limb at the middle of the exposure, at average size.
@@ -29,6 +30,7 @@ class Site:
         usual_deg: how it is commonly shown: 0 with the distal end up, 180 with it down.
     """
 
+    region: tuple[str, str]
     build: Callable[[Person, Generator], list[Part]]
     views: dict[str, float]
     centre_mm: float
@@ -41,15 +43,15 @@ _ARM_VIEWS = {"PA": 0.0, "LAT": 90.0, "OBL": 45.0}
 _LEG_VIEWS = {"AP": 0.0, "LAT": 90.0}
 
 SITES: dict[str, Site] = {
-    "wrist": Site(arm, _ARM_VIEWS, -4, (135, 190)),
-    "hand": Site(arm, _ARM_VIEWS, 68, (225, 265)),
-    "forearm": Site(arm, {"AP": 0.0, "LAT": 90.0}, -120, (290, 350)),
-    "elbow": Site(arm, {"AP": 0.0, "LAT": 90.0}, -250, (160, 230), usual_deg=180),
-    "leg": Site(leg, _LEG_VIEWS, -190, (400, 480), 0.9, 180),
-    "ankle": Site(leg, _LEG_VIEWS, -15, (180, 240), 1.0, 180),
-    "knee": Site(leg, _LEG_VIEWS, -385, (220, 300), 0.8, 180),
-    "foot": Site(foot, {"AP": 0.0, "OBL": 30.0}, 10, (290, 330)),
-    "chest": Site(trunk, {"PA": 0.0}, -30, (400, 440), 0.4),
+    "wrist": Site(("8205005", "Wrist"), arm, _ARM_VIEWS, -4, (135, 190)),
+    "hand": Site(("85562004", "Hand"), arm, _ARM_VIEWS, 68, (225, 265)),
+    "forearm": Site(("14975008", "Forearm"), arm, {"AP": 0.0, "LAT": 90.0}, -120, (290, 350)),
+    "elbow": Site(("16953009", "Elbow joint"), arm, {"AP": 0.0, "LAT": 90.0}, -250, (160, 230), usual_deg=180),
+    "leg": Site(("30021000", "Lower leg"), leg, _LEG_VIEWS, -190, (400, 480), 0.9, 180),
+    "ankle": Site(("70258002", "Ankle joint"), leg, _LEG_VIEWS, -15, (180, 240), 1.0, 180),
+    "knee": Site(("72696002", "Knee"), leg, _LEG_VIEWS, -385, (220, 300), 0.8, 180),
+    "foot": Site(("56459004", "Foot"), foot, {"AP": 0.0, "OBL": 30.0}, 10, (290, 330)),
+    "chest": Site(("51185008", "Chest"), trunk, {"PA": 0.0}, -30, (400, 440), 0.4),
 }
 """Body parts that a plate can show."""
 
