@@ -45,6 +45,7 @@ REFUSAL_CODES: dict[str, str] = {
     "no_label": "no row of the label table names this image or its study",
     "bad_label": "a label that is neither yes nor no",
     "excluded": "left out by a rule that was given with --exclude",
+    "body_part": "an image of another body part than those that the recipe keeps, or of none that its header names",
     "outlier": "an image of a study with more instances than --max-instances",
     "step_refused": "a step of the recipe could not use this image",
     "crashed": "the process that held this image ended, failed or ran out of memory",

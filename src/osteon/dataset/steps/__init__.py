@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any, cast
 
+from osteon.dataset.steps.bodyparts import BodyPartFilter as BodyPartFilter
 from osteon.dataset.steps.collimation import CollimationCrop as CollimationCrop
 from osteon.dataset.steps.markers import MarkerRemoval as MarkerRemoval
 from osteon.dataset.steps.parts import PartSplitter as PartSplitter
@@ -23,6 +24,7 @@ from osteon.types import Radiograph, Recipe, Step
 STEPS: dict[str, type[Any]] = {
     step.__name__: step
     for step in (
+        BodyPartFilter,
         ColourInversion,
         CollimationCrop,
         MarkerRemoval,
@@ -45,14 +47,14 @@ def apply(recipe: Recipe, radiograph: Radiograph) -> list[Radiograph]:
         One radiograph, or several if a step split it, to be shown by `osteon.dataset.frame.render`.
 
     Raises:
-        UnreadableImage: with code `step_refused`, if a step left nothing of it.
+        UnreadableImage: if a step left nothing of it, with the code that is the step's `refusal`, else `step_refused`.
     """
     parts = [radiograph]
     for step in recipe:
         parts = [result for part in parts for result in step(part)]
         if not parts:
             raise UnreadableImage(
-                "step_refused",
+                getattr(step, "refusal", "step_refused"),
                 f"the step “{step}” left nothing of this image",
                 remedy="leave the image out, or prepare it with a recipe without this step",
             )

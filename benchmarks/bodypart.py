@@ -1,0 +1,126 @@
+"""Body part, side and view from free text: precision and recall on a half of the table of tags, and the speed.
+
+    python benchmarks/bodypart.py [--half building|heldout] [--misses] [--json FILE]
+
+A row counts as answered when the answer is not empty; precision is the share of right ones among the answered, recall
+the share of rows with a truth that are answered rightly. Rows are printed for the building half alone: whoever has
+seen the other half has none any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+from common import write
+
+from osteon.dataset import bodypart
+from osteon.dataset.bodypart import BodyPart
+
+TAGS = Path(__file__).parents[1] / "tests" / "dataset" / "tags"
+TEXTS = ("body_part_examined", "study_description", "series_description", "protocol_name")
+FIELDS = ("part", "side", "view")
+LIMITS = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
+
+Row = dict[str, str]
+
+
+def rows(half: str) -> list[Row]:
+    with (TAGS / f"{half}.csv").open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def answers(table: list[Row], least: float) -> list[BodyPart]:
+    return [bodypart.resolve(*(row[text] for text in TEXTS), least=least) for row in table]
+
+
+def score(truth: list[str], given: list[str]) -> dict[str, float]:
+    """Precision, recall and the counts behind them."""
+    answered = sum(bool(answer) for answer in given)
+    stated = sum(bool(answer) for answer in truth)
+    right = sum(bool(t) and t == g for t, g in zip(truth, given, strict=True))
+    return {
+        "rows": len(truth),
+        "stated": stated,
+        "answered": answered,
+        "right": right,
+        "precision": round(right / answered, 4) if answered else float("nan"),
+        "recall": round(right / stated, 4) if stated else float("nan"),
+    }
+
+
+def by(table: list[Row], given: list[BodyPart], column: str) -> dict[str, dict[str, float]]:
+    """The score of the part for each value of a column of the truth."""
+    split: dict[str, dict[str, float]] = {}
+    for value in sorted({row[column] for row in table}):
+        chosen = [index for index, row in enumerate(table) if row[column] == value]
+        split[value or "(none)"] = score([table[i]["part"] for i in chosen], [given[i].part for i in chosen])
+    return split
+
+
+def by_part(table: list[Row], given: list[BodyPart]) -> dict[str, dict[str, float]]:
+    """Precision over the rows given this part, recall over the rows that have it."""
+    truth, parts = [row["part"] for row in table], [answer.part for answer in given]
+    return {part: score(_only(truth, part), _only(parts, part)) for part in bodypart.PARTS}
+
+
+def _only(values: list[str], part: str) -> list[str]:
+    return [value if value == part else "" for value in values]
+
+
+def speed(table: list[Row], repeats: int = 20) -> dict[str, float]:
+    """Resolutions a second: the first time a text is seen, and from then on."""
+    texts = [tuple(row[text] for text in TEXTS) for row in table]
+    start = time.perf_counter()
+    for row in texts:
+        bodypart.resolve(*row)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    for _ in range(repeats):
+        for row in texts:
+            bodypart.resolve(*row)
+    again = (time.perf_counter() - start) / repeats
+    return {"first_per_s": round(len(texts) / first), "again_per_s": round(len(texts) / again)}
+
+
+def shown(name: str, figures: dict[str, float]) -> str:
+    counts = f"{figures['rows']:5.0f} {figures['stated']:7.0f} {figures['answered']:9.0f} {figures['right']:6.0f}"
+    return f"{name:16s} {counts} {figures['precision']:10.4f} {figures['recall']:7.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--half", choices=("building", "heldout"), default="building")
+    parser.add_argument("--least", type=float, default=bodypart.LEAST)
+    parser.add_argument("--misses", action="store_true", help="print the wrong rows (building half only)")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    table = rows(given.half)
+    pace = speed(table)
+    found = answers(table, given.least)
+    figures: dict[str, Any] = {"half": given.half, "least": given.least, "speed": pace}
+    figures["fields"] = {
+        name: score([row[name] for row in table], [getattr(answer, name) for answer in found]) for name in FIELDS
+    }
+    figures["parts"], figures["languages"] = by_part(table, found), by(table, found, "language")
+    figures["curve"] = {
+        str(least): score([row["part"] for row in table], [a.part for a in answers(table, least)]) for least in LIMITS
+    }
+    print(f"{'':16s} {'rows':>5s} {'stated':>7s} {'answered':>9s} {'right':>6s} {'precision':>10s} {'recall':>7s}")
+    for group in ("fields", "parts", "languages", "curve"):
+        print(f"-- {group}")
+        for name, values in figures[group].items():
+            print(shown(name, values))
+    print(pace)
+    if given.misses and given.half == "building":
+        for row, answer in zip(table, found, strict=True):
+            if any(row[name] != getattr(answer, name) for name in FIELDS):
+                print([row[text] for text in TEXTS], [row[name] for name in FIELDS], "→", answer)
+    write(given.json, "bodypart", figures)
+
+
+if __name__ == "__main__":
+    main()
