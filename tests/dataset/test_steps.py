@@ -11,6 +11,7 @@ from osteon.dataset import frame, steps
 from osteon.dataset.steps import (
     RECIPES,
     STEPS,
+    BodyPartFilter,
     CollimationCrop,
     ColourInversion,
     FitSquare,
@@ -26,7 +27,16 @@ from tests.make import a_radiograph
 @settings(max_examples=80, deadline=None)
 @given(
     image=radiographs(),
-    step=st.sampled_from([CollimationCrop(), MarkerRemoval(), ColourInversion(), FitSquare(64), FitSquare(448)]),
+    step=st.sampled_from(
+        [
+            BodyPartFilter(keep_unnamed=True),
+            CollimationCrop(),
+            MarkerRemoval(),
+            ColourInversion(),
+            FitSquare(64),
+            FitSquare(448),
+        ]
+    ),
 )
 def test_a_step_changes_nothing_the_second_time(image: Radiograph, step: Step) -> None:
     (once,) = step(image)
@@ -56,7 +66,7 @@ def test_a_recipe_says_what_it_does() -> None:
 
 
 def test_a_wrong_recipe_lists_the_right_names() -> None:
-    with pytest.raises(UnknownName, match="no step named 'Fitt'; choose one of: CollimationCrop, ColourInversion"):
+    with pytest.raises(UnknownName, match="no step named 'Fitt'; choose one of: BodyPartFilter, CollimationCrop"):
         steps.from_json([{"step": "Fitt"}])
     with pytest.raises(UnknownName, match="no field of FitSquare named 'side'; choose one of: size"):
         steps.from_json([{"step": "FitSquare", "side": 3}])
