@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from osteon import __version__, settings
+from osteon import __version__, cli_privacy, settings
+from osteon.console import Json, Out, Seed, Workers, bars, show, workers_of
 from osteon.errors import OsteonError
 
 app = typer.Typer(
@@ -29,66 +24,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Out = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for the results; earlier ones of this command are replaced.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: settings, else one per core.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
-
 
 class Outliers(StrEnum):
     """What becomes of studies with very many images."""
 
     keep = "keep"
     drop = "drop"
-
-
-SECONDS_BEFORE_A_BAR = 2.0
-
-
-class Watch:
-    """A `Progress` that turns into a bar after two seconds, with rate, refusals and the time left."""
-
-    def __init__(self, bar: Bar, label: str) -> None:
-        self._bar, self._started = bar, time.monotonic()
-        self._task = bar.add_task(label, total=None, rate="", refused="")
-        self._first: int | None = None  # what was there before this run says nothing of its rate
-
-    def __call__(self, done: int, total: int) -> None:
-        """Told of what is done, of how much."""
-        self._first = done if self._first is None else self._first
-        seconds = time.monotonic() - self._started
-        rate = f"{(done - self._first) / seconds:.1f}/s" if done > self._first else ""
-        self._bar.update(self._task, completed=done, total=total, rate=rate)
-        if seconds > SECONDS_BEFORE_A_BAR:
-            self._bar.start()
-
-    def refused(self, count: int) -> None:
-        """Told of how many were refused so far."""
-        self._bar.update(self._task, refused=f"{count} refused" if count else "")
-
-
-@contextmanager
-def bars(label: str, quiet: bool) -> Iterator[Watch]:
-    """A progress bar on stderr for work over two seconds; none where nobody watches."""
-    console = Console(stderr=True)
-    told = (TextColumn("{task.fields[rate]}"), TextColumn("[red]{task.fields[refused]}"))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *told, TimeRemainingColumn())
-    bar = Bar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
-    try:
-        yield Watch(bar, label)
-    finally:
-        bar.stop()
-
-
-def show(said: str, figures: dict[str, Any], as_json: bool) -> None:
-    """Print one sentence for people, or the figures for machines."""
-    print(json.dumps(figures, ensure_ascii=False, indent=2) if as_json else said)
-
-
-def _workers(asked: int | None) -> int:
-    return asked or settings.load().worker_count
 
 
 @app.command(epilog="Example: `osteon phantom cohort --patients 120 --seed 7`")
@@ -131,13 +72,13 @@ def phantom(
             named: dict[str, Any] = {{"marker": "letter"}.get(n, n): chance for n, chance in chances.items()}
             dirt = Dirt(**named)
             export = HospitalPlan(studies=patients, dirt=dirt, **share)
-            done = verbs.hospital(out, export, seed=seed, workers=_workers(workers), progress=progress)
+            done = verbs.hospital(out, export, seed=seed, workers=workers_of(workers), progress=progress)
         else:
             from osteon.phantom.plan import Plan, even
 
             options: dict[str, Any] = {name: even(chance) for name, chance in chances.items()}
             plan = Plan(patients=patients, **share, **options)
-            done = verbs.phantom(out, plan, seed=seed, workers=_workers(workers), progress=progress)
+            done = verbs.phantom(out, plan, seed=seed, workers=workers_of(workers), progress=progress)
     show(done.said, done.figures, as_json)
 
 
@@ -182,10 +123,16 @@ def ingest(
             columns=Columns(key_column, label_column, patient_column, sheet),
             rules=rules,
             task=task,
-            workers=_workers(workers),
+            workers=workers_of(workers),
             progress=progress,
         )
     show(done.said, done.figures, as_json)
+
+
+app.command(epilog="Example: `osteon deidentify export --labels labels.csv --key secret.key --out clean`")(
+    cli_privacy.deidentify
+)
+app.command(epilog="Example: `osteon check clean --original export --key secret.key`")(cli_privacy.check)
 
 
 @app.command(epilog="Example: `osteon prepare work/ingest --out work/prepared`")
@@ -222,10 +169,24 @@ def prepare(
             seconds=seconds,
             trace=trace or (),
             cluster=cluster,
-            workers=_workers(workers),
+            workers=workers_of(workers),
             progress=watch,
             on_refused=watch.refused,
         )
+    show(done.said, done.figures, as_json)
+
+
+@app.command(epilog="Example: `osteon export work/prepared --out work/export`")
+def export(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `osteon prepare` wrote.")],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Write a prepared data set for other programs: class folder, study folder, PNG, and metadata as CSV."""
+    from osteon import verbs
+
+    with bars("export", as_json) as progress:
+        done = verbs.export(prepared, out, progress=progress)
     show(done.said, done.figures, as_json)
 
 
@@ -373,7 +334,7 @@ def demo(
         out,
         Plan(patients=patients),
         seed=seed,
-        workers=_workers(workers),
+        workers=workers_of(workers),
         bars=lambda label: bars(label, as_json),
         tell=lambda line: None if as_json else print(line),
     )

@@ -7,6 +7,7 @@ OsteonError              70  something osteon did not foresee but can explain
 ├── UnreadableImage      65  a file that is not a radiograph osteon can read (carries a refusal code)
 ├── TooFewCases          65  one class only, fewer patients than folds, an empty folder
 ├── Leak                 65  a patient on both sides of a split
+├── NotClean             65  a tree that should name nobody, and might
 ├── NotFound             66  a file or folder that is not there
 ├── MissingPackage       69  an optional package or system tool that this command needs
 ├── CannotWrite          73  a full disk, a read-only folder, the results of another command in the way
@@ -75,6 +76,12 @@ class TooFewCases(OsteonError):
 
 class Leak(OsteonError):
     """A patient (or group) on both sides of a split; the message names them."""
+
+    exit_code = 65
+
+
+class NotClean(OsteonError):
+    """Files that should name nobody, and hold what might."""
 
     exit_code = 65
 

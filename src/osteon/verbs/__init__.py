@@ -6,14 +6,18 @@ that `osteon --help` is quick.
 
 from osteon.verbs.data import hospital, phantom, prepare, split
 from osteon.verbs.folders import Done
-from osteon.verbs.intake import ingest
+from osteon.verbs.intake import export, ingest
 from osteon.verbs.judgement import evaluate, read
 from osteon.verbs.models import Tuning, features, train
+from osteon.verbs.privacy import check, deidentify
 
 __all__ = [
     "Done",
     "Tuning",
+    "check",
+    "deidentify",
     "evaluate",
+    "export",
     "features",
     "hospital",
     "ingest",
