@@ -186,6 +186,15 @@ def test_the_plugin_serves_pydicom_from_its_first_use_on() -> None:
     assert decoder_of(uid.ExplicitVRLittleEndian).available_plugins == ()
 
 
+@pytest.mark.parametrize("syntax", sorted(set(SYNTAXES_LOSSLESS) & set(CODECS)))
+def test_pydicom_decodes_with_the_plugin(syntax: str) -> None:
+    stored = stored_values(bits=12)
+    dataset = dcmread(BytesIO(a_radiograph_file(stored, syntax=syntax, bits=12)))
+    decoder_of(syntax)
+    dataset.pixel_array_options(decoding_plugin=PLUGIN)
+    assert (dataset.pixel_array == stored).all()
+
+
 def test_importing_the_decoders_changes_nothing_in_pydicom() -> None:
     code = (
         "import osteon.dicom.read, pydicom.config as c; from pydicom.pixels import get_decoder; "
