@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from numpy.random import default_rng
 
-from osteon import files
+from osteon import files, verbs
 from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName, UnreadableImage
 from osteon.phantom.archive import INSIDE
@@ -187,6 +187,14 @@ def test_a_wrong_name_lists_the_right_ones():
         HospitalPlan(syntaxes=("gif",))
     with pytest.raises(UnknownName, match="ca"):
         HospitalPlan(languages=("xx",))
+
+
+def test_the_command_writes_a_run_record_that_says_phantom(tmp_path):
+    done = verbs.hospital(tmp_path / "h", replace(SMALL, studies=2, giant=0), seed=1)
+    record = files.read_json(tmp_path / "h" / "run.json")
+    assert record["command"] == "phantom" and record["result"]["phantom"] and record["seeds"] == {"seed": 1}
+    truth = pd.read_parquet(tmp_path / "h" / "truth.parquet")
+    assert done.figures["images"] == (truth["content"] == "image").sum() and "phantom" in done.said
 
 
 @pytest.mark.system

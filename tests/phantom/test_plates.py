@@ -33,11 +33,14 @@ def grey(plate: Plate) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_limbs_and_the_same_seed_the_same_plate(kind):
-    plate, again = (a_plate(3, kind, Dirt()) for _ in range(2))
+    plate, again = (a_plate(3, kind, Dirt(), rows=300, columns=260) for _ in range(2))
     assert (plate.values == again.values).all() and [p.box for p in plate.parts] == [p.box for p in again.parts]
-    assert plate.values.shape == (360, 300) and plate.values.max() <= plate.white
+    assert plate.values.shape == (300, 260) and plate.values.max() <= plate.white
     assert len(plate.parts) == (2 if kind in ("two", "joined") else 1)
-    assert (a_plate(4, kind, Dirt()).values != plate.values).any()
+
+
+def test_another_seed_gives_another_plate():
+    assert (a_plate(3).values != a_plate(4).values).any()
 
 
 @settings(max_examples=15, deadline=None)

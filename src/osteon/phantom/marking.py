@@ -21,8 +21,6 @@ def lead_letters(
     shape = (bone.shape[0], bone.shape[1])
     spacing = laid[0].pose.spacing_mm
     lead, marks = np.zeros(shape, np.float32), []
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    away = np.stack([np.hypot(columns - limb.pose.at[0], rows - limb.pose.at[1]) for limb in laid])
     for number, limb in enumerate(laid):
         wanted, over_skin = rng.random(2) < (dirt.letter, 0.2)
         text = limb.subject.side + (str(rng.choice(_INITIALS)) if rng.random() < 0.15 else "")
@@ -30,13 +28,22 @@ def lead_letters(
         turn = float(rng.choice((0.0, 0.0, 0.0, 90.0, 180.0, -90.0)) + rng.normal(0, 8))
         stamp = letter_stamp(text, height, turn, rng)
         taken = cv2.dilate((bone if over_skin else owner > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        taken |= (away.argmin(axis=0) != number) | (lead > 0) | closed
+        taken |= (lead > 0) | closed
+        for other in laid[:number] + laid[number + 1 :]:
+            taken |= _nearer(other, limb, shape)
         at = place(stamp, taken, rng, margin_px=0.08 * min(shape), corners=False)
         if wanted and at is not None:
             here = slice(at[0], at[0] + stamp.shape[0]), slice(at[1], at[1] + stamp.shape[1])
             lead[here] += LEAD * np.float32(rng.uniform(0.45, 1)) * stamp
             marks.append(mark_at("letter", text, stamp, at))
     return lead, tuple(marks)
+
+
+def _nearer(first: Laid, second: Laid, shape: tuple[int, int]) -> Mask:
+    """Where a plate is nearer to the middle of one limb than to that of another: one side of a straight line."""
+    x, y = np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32)[:, None]
+    a, b = np.array(first.pose.at), np.array(second.pose.at)
+    return np.asarray((x * (a - b)[0] + y * (a - b)[1]) > (a @ a - b @ b) / 2)
 
 
 _INITIALS = (" AB", " MK", "1", "2", " 7", " JR", "T")

@@ -296,13 +296,14 @@ def _finished(kind: str, sheets: list[_Sheet], divided: str, look: _Look, dirt: 
 def _developed(shown: Image, look: _Look, rng: Generator) -> Image:
     """A picture with its film grain, its veil, and the wrong way round if it is so."""
     rows, columns = shown.shape
-    deviation, size, base, slope, heading = rng.uniform((0.04, 0.5, 0.12, 0.0, 0), (0.13, 1.2, 0.5, 0.3, 2 * np.pi))
-    grain = cv2.GaussianBlur(rng.standard_normal((rows, columns), dtype=np.float32), (0, 0), size)
+    deviation, size, base, slope, heading = rng.uniform((0.02, 0.5, 0.12, 0.0, 0), (0.12, 1.2, 0.5, 0.3, 2 * np.pi))
+    grain = rng.standard_normal((rows, columns), dtype=np.float32)
     if look.fogged:
         y, x = np.ogrid[-0.5 : 0.5 : rows * 1j, -0.5 : 0.5 : columns * 1j]
         veil = (base + slope * (x * np.cos(heading) + y * np.sin(heading))).astype(np.float32)
         shown = veil + (1 - veil) * shown
     if look.noisy:
+        grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), size), np.float32)
         shown = shown + grain * np.float32(deviation / grain.std())
     shown = np.clip(shown, 0, 1)
     return 1 - shown if look.inverted else shown

@@ -67,6 +67,10 @@ class Pattern:
         return np.asarray(sums[1] - sums[0])
 
 
+NO_PATTERN = Pattern(np.zeros((1, 2, 1), np.float32))
+"""For parts that have no spongy bone."""
+
+
 def draw_grain(rng: Generator) -> Grain:
     """A random pattern with structures of about 1 to 6 mm, longer along the limb than across it."""
     n = GRAIN_CELLS
@@ -97,7 +101,8 @@ class Canvas:
 def depth(parts: Sequence[Part], view: View, canvas: Canvas, grain: Grain) -> Image:
     """Depth of attenuation, ∫ μ dl, along every ray; (rows, columns), no unit."""
     total = np.zeros((len(canvas.z), len(canvas.u)), np.float32)
-    pattern = grain.along(view)
+    grained = any(layer.grain.any() for part in parts for layer in part.layers)
+    pattern = grain.along(view) if grained else NO_PATTERN
     for part in parts:
         rows, columns = _box(part, view, canvas)
         if rows.start < rows.stop and columns.start < columns.stop:
