@@ -90,6 +90,17 @@ def test_any_affine_agrees_with_the_definition_up_to_interpolation(degrees: floa
     assert difference.mean() < 1.5
 
 
+@pytest.mark.parametrize("size", [(300, 260), (301, 261)])
+@pytest.mark.parametrize("degrees", [0.0, 8.0])
+def test_a_strong_shrink_agrees_with_the_definition(size: tuple[int, int], degrees: float) -> None:
+    image = smooth(*size, white=4095)
+    placed = turned(image, degrees=degrees, scale=5.3, size=(30, 26)) if degrees else image
+    placed = placed if degrees else frame.scaled(image, height=57, width=49)
+    difference = frame.render(placed) - by_definition(placed)
+    assert np.abs(difference).max() < 1.2
+    assert abs(difference.mean()) < 0.2
+
+
 def test_turning_by_ninety_degrees_moves_every_pixel_to_its_place() -> None:
     image = Radiograph(np.random.default_rng(0).integers(0, 256, (40, 33)).astype(np.uint8), 255)
     got = frame.render(turned(image, degrees=90, scale=1, size=(33, 40)))
