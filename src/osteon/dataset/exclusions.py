@@ -68,12 +68,12 @@ def _applies(rule: Rule, frame: pd.DataFrame, task: Task, also: Mapping[str, str
         raise BadTable(f"there is no column {rule.column!r} to exclude by", remedy=f"there are {', '.join(known)}")
     said = frame[column].astype("string").fillna("").str.strip().str.lower()
     if rule.value is not None:
-        return np.asarray(said == rule.value, bool)
+        return np.array([text == rule.value for text in said], bool)
     meaning = {text: 1 if text in MARKS else task.encode(text) for text in said.unique()}
-    unclear = int(said.map(lambda text: text != "" and meaning[text] is None).sum())
+    unclear = sum(text != "" and meaning[text] is None for text in said)
     if unclear:  # what they say may be anything, names included: it stays out of messages
         raise BadTable(
             f"column {rule.column} says neither yes nor no for {unclear} images",
             remedy=f"name the value to exclude: --exclude {rule.column}=VALUE",
         )
-    return np.asarray(said.map(lambda text: meaning[text] == 1), bool)
+    return np.array([meaning[text] == 1 for text in said], bool)

@@ -26,7 +26,7 @@ FILE_KEYS = ("image", "path", "file", "filename", "image_id")
 """Key columns that hold a file name, or a path relative to the ingested folder, with or without its ending."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(FILE_KEYS, ("path", "inside", "name", "path_stem", "name_stem")),
+    **dict.fromkeys(FILE_KEYS, ("path", "inside", "name", "path_stem", "inside_stem", "name_stem")),
     "instance": ("instance",),
     "study": ("study", "accession"),
     "accession": ("accession",),
@@ -206,8 +206,8 @@ def _texts(name: str, frame: pd.DataFrame) -> list[str]:
     if name in frame:
         return [str(text) for text in frame[name]]
     paths = [str(path) for path in frame["path"]]
-    if name == "inside":  # the path within the archive
-        return [path.rpartition(INSIDE)[2] for path in paths]
+    if name.startswith("inside"):  # the path within the archive
+        paths = [path.rpartition(INSIDE)[2] for path in paths]
     if name.startswith("name"):
         paths = [path.rpartition("/")[2] for path in paths]
     if not name.endswith("stem"):
