@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 WORK = 224
 """Longer side in pixels of the copy on which edges are sought."""
@@ -28,9 +29,11 @@ _SPAN = 0.45  # of its chord of the image: an edge that spans less is no border
 _DENSITY = 0.72  # of its span: share of pixels in which the edge is seen
 _LIVELY = 0.10  # share of slopes beyond an edge, up to which nothing is drawn there (a letter, a line of text)
 _PARALLEL = 0.5  # the same along any one line beside the edge: a bone beside its skin has more
-_STEEP = 0.3, 2.0, 12.0  # a slope, of that of the edge, but within these grey levels a pixel
-_MOST = 0.4  # of the image: an edge beyond which more lies is no border but a dividing line
-_RISE = 0.4  # of the step: a grey value that goes on rising as much inside belongs to the round edge of a limb
+_STEEP = 0.25, 0.5  # of the slope of an edge: what is as steep counts; the second where the edge itself is a cliff
+_STEEP_LEAST = 2.0  # grey levels a pixel
+_CLIFF = 28.0  # grey levels a pixel: steeper than bone or skin
+_MOST = 0.4  # of the field so far: an edge beyond which more lies is no border but a dividing line
+_RISE = 0.5  # of the step: a grey value that goes on rising as much inside belongs to the round edge of a limb
 _ASKEW_DEG = 2.5  # up to which two edges count as parallel or at right angles
 _UPRIGHT_DEG = 9.0  # up to which a single edge may slant
 _OUTWARD = 1.5  # work pixels: the field is drawn this much too large, lest it lose a line of pixels
@@ -106,11 +109,12 @@ def _edges(small: Plane) -> list[Edge]:
     # Outermost first: a frame goes before the shutters that it frames.
     for edge, steep in sorted(_straight(votes, small.shape), key=lambda pair: -pair[0].far):
         distance = (edge.across * x + edge.down * y - edge.far).astype(np.float32)
-        lost = np.count_nonzero(inside & (distance > 1)) / inside.size
-        if not 0.003 <= lost <= _MOST or _is_round(small, inside, distance):
+        lost = np.count_nonzero(inside & (distance > 1)) / np.count_nonzero(inside)
+        if not 0.003 <= lost <= _MOST:
             continue
-        share, least, most = _STEEP
-        if _is_empty(calm > min(max(least, share * steep), most), inside & (distance > 3.5), distance):
+        share = _STEEP[steep > _CLIFF]
+        lively = calm > max(_STEEP_LEAST, share * steep)
+        if _is_empty(lively, inside & (distance > 3.5), distance) and not _is_round(small, inside, distance):
             found.append(edge)
             inside &= distance <= _OUTWARD
     return _agreeing(found)
@@ -153,33 +157,41 @@ class _Votes(NamedTuple):
 
 def _straight(votes: _Votes, shape: tuple[int, ...]) -> list[tuple[Edge, float]]:
     """The longest straight edges, with their slope."""
-    reach = int(math.hypot(*shape) / 2) + 2
+    reach = int(math.hypot(*shape) / 2) + 3
     width = 2 * reach + 1
     nearest = np.round(np.degrees(np.arctan2(votes.down, votes.across))).astype(int)
-    bins = []
-    for off in range(-3, 4):
-        angle = (nearest + off) % 360
-        far = np.round(votes.x * _COSINES[angle] + votes.y * _SINES[angle]).astype(int)
-        bins.append(angle * width + far + reach)
-    seen = np.bincount(np.concatenate(bins), minlength=360 * width).reshape(360, width)
-    counts = np.asarray(cv2.blur(seen.astype(np.float32), (3, 1)) * 3, np.float32)
+    angles = (nearest + np.arange(-3, 4)[:, None]) % 360
+    bins = angles * width + np.round(votes.x * _COSINES[angles] + votes.y * _SINES[angles]).astype(int) + reach
+    # A vote counts for its bin and for the bins beside it.
+    single = np.bincount(bins.ravel(), minlength=360 * width)
+    counts = single.copy()
+    counts[1:] += single[:-1]
+    counts[:-1] += single[1:]
     found = []
     for _ in range(_EDGES):
-        degrees, column = divmod(int(counts.argmax()), width)
-        if counts[degrees, column] < _SHORTEST * min(shape):
+        best = int(counts.argmax())
+        if counts[best] < _SHORTEST * min(shape):
             break
-        counts[np.arange(degrees - 4, degrees + 5) % 360, max(0, column - 3) : column + 4] = 0
-        fitted = _fitted(votes, float(_COSINES[degrees]), float(_SINES[degrees]), column - reach, shape)
+        degrees, column = divmod(best, width)
+        used, fitted = _fitted(votes, float(_COSINES[degrees]), float(_SINES[degrees]), column - reach, shape)
+        # What has voted for this edge votes for no other, or the strongest would be found many times over.
+        spent = bins[:, used].ravel()
+        for beside in (-1, 0, 1):
+            np.subtract.at(counts, spent + beside, 1)
+        counts[best] = 0
         if fitted:
             found.append(fitted)
     return found
 
 
-def _fitted(votes: _Votes, across: float, down: float, far: float, shape: tuple[int, ...]) -> tuple[Edge, float] | None:
-    """The edge near this line, by total least squares, if it is seen along enough of it; with its slope."""
+def _fitted(
+    votes: _Votes, across: float, down: float, far: float, shape: tuple[int, ...]
+) -> tuple[Mask, tuple[Edge, float] | None]:
+    """Which votes lie near this line; and the edge through them, by total least squares, with its slope, if it is seen
+    along enough of its length."""
     near = (np.abs(votes.x * across + votes.y * down - far) <= 2) & (votes.across * across + votes.down * down > 0.97)
     if np.count_nonzero(near) < 8:
-        return None
+        return near, None
     x, y = votes.x[near], votes.y[near]
     off_x, off_y = x - x.mean(), y - y.mean()
     along = 0.5 * math.atan2(2 * float(off_x @ off_y), float(off_x @ off_x - off_y @ off_y))
@@ -190,15 +202,16 @@ def _fitted(votes: _Votes, across: float, down: float, far: float, shape: tuple[
     on_it = np.abs(votes.x * new_across + votes.y * new_down - new_far) <= 1.25
     on_it &= np.abs(votes.across * new_across + votes.down * new_down) > 0.95
     if np.count_nonzero(on_it) < 8:
-        return None
-    places = votes.y[on_it] * new_across - votes.x[on_it] * new_down
-    low, high = np.quantile(places, (0.02, 0.98))
-    chord = _chord(Edge(new_across, new_down, new_far), shape)
+        return near, None
+    places = np.sort(votes.y[on_it] * new_across - votes.x[on_it] * new_down)
+    few = places.size // 50  # strays at either end
+    span = float(places[-1 - few] - places[few])
     # An edge of slope 1 crosses fewer pixels than it is long.
-    seen = np.count_nonzero((places >= low) & (places <= high)) / max(abs(new_across), abs(new_down))
-    if high - low < _SPAN * chord or seen < _DENSITY * (high - low):
-        return None
-    return Edge(new_across, new_down, new_far), float(np.median(votes.slope[on_it]))
+    seen = (places.size - 2 * few) / max(abs(new_across), abs(new_down))
+    edge = Edge(new_across, new_down, new_far)
+    if span < _SPAN * _chord(edge, shape) or seen < _DENSITY * span:
+        return near, None
+    return near, (edge, float(np.mean(votes.slope[on_it])))
 
 
 def _is_round(small: Plane, inside: NDArray[np.bool_], distance: Plane) -> bool:
