@@ -127,18 +127,26 @@ class Outcome:
 
 
 def led_through(
-    damaged: Iterator[bytes], folder: Path, *, seconds: float = 10, workers: int = 1, progress: Progress = silent
+    damaged: Iterator[bytes],
+    folder: Path,
+    *,
+    recipe: str = "",
+    seconds: float = 10,
+    workers: int = 1,
+    progress: Progress = silent,
 ) -> Outcome:
     """Write mutants into `folder`/export, ingest and prepare them, and count.
 
     Args:
         damaged: the files.
         folder: takes the export and the prepared set.
+        recipe: by name; "" takes the one with the most steps.
         seconds: what one image may take.
         workers: processes.
         progress: of both passes, one after the other.
     """
     export, past, paths = folder / "export", 0, []
+    recipe = recipe or longest_recipe()
     for number, data in enumerate(damaged):
         path = f"{number // 500:02d}/{number:05d}"
         (export / path).parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +158,7 @@ def led_through(
     done = prepare(
         found.manifest,
         export,
-        RECIPES["ANY"],
+        RECIPES[recipe],
         folder / "prepared",
         refusals=found.refusals,
         workers=workers,
@@ -169,6 +177,11 @@ def led_through(
         codes=Counter(refusal.code for refusal in done.refusals),
         wrong=[str(refusal) for refusal in done.refusals if not _is_in_order(refusal)],
     )
+
+
+def longest_recipe() -> str:
+    """Name of the recipe with the most steps, in which most can go wrong."""
+    return max(RECIPES, key=lambda name: len(RECIPES[name]))
 
 
 def _is_past_preamble(data: bytes) -> bool:
