@@ -49,13 +49,17 @@ MANIFEST: Mapping[str, Column] = {
     "columns": Column("Int32", "image width in pixels"),
     "spacing_mm": Column("Float32", "pixel spacing between rows"),
     "spacing_source": Column("string", "attribute that the spacing was read from"),
+    "resolved_part": Column("string", "body part that the texts of the file mean, or empty", required=False),
+    "resolved_side": Column("string", "side that they mean: L, R, B or empty", required=False),
+    "resolved_view": Column("string", "view that they mean: AP, PA, LAT, OBL or empty", required=False),
+    "part_confidence": Column("Float32", "how sure the words of resolved_part are, 0..1", required=False),
     "part": Column("Int16", "0-based part of the file, for recipes that split a plate", required=False),
     "prepared": Column("string", "PNG in images/ that the recipe made", required=False),
     "steps": Column("string", "what the recipe did to this image", required=False),
     "group": Column("string", "split unit: patients joined by duplicate images", required=False),
     "fold": Column("Int16", "0-based fold; -1 = sealed test set", required=False),
 }
-"""The manifest: one row per image. Columns that are not required appear from `prepare` and `split` on."""
+"""The manifest: one row per image. Columns that are not required come and go with the commands."""
 
 PREDICTIONS: Mapping[str, Column] = {
     "model": Column("string", "name of the model; floors are named floor:majority, floor:view, …"),

@@ -163,6 +163,22 @@ def test_a_rule_may_ask_what_the_file_says() -> None:
     assert done.manifest["path"].tolist() == ["3"]
 
 
+def test_the_body_part_is_resolved_from_all_texts_and_can_be_excluded_by() -> None:
+    cases = [
+        a_case("1", body_part="MUÑECA DCHA"),
+        a_case("2", body_part="", study_description="RX hand left PA"),
+        a_case("3", body_part="xyz"),
+    ]
+    rows = settled(cases).manifest.set_index("path")
+    assert rows["resolved_part"].to_dict() == {"1": "wrist", "2": "hand", "3": ""}
+    assert rows["resolved_side"].to_dict() == {"1": "R", "2": "L", "3": ""}
+    assert rows["resolved_view"].to_dict() == {"1": "", "2": "PA", "3": ""}
+    assert rows["body_part"].to_dict() == {"1": "MUÑECA DCHA", "2": "", "3": "xyz"}  # as it stands
+    assert (rows["part_confidence"] > 0).to_dict() == {"1": True, "2": True, "3": False}
+    assert "study_description" not in rows
+    assert settled(cases, rules=Rules((parse("resolved_part=hand"),))).manifest["path"].tolist() == ["1", "3"]
+
+
 def test_a_rule_that_cannot_be_meant_is_an_error(tmp_path: Path) -> None:
     cases, table = [a_case("1", accession="A")], "accession,fracture,note\nA,1,Dr Smith\n"
     with pytest.raises(BadTable, match=r"no column 'plaster' to exclude by; there are .*note"):

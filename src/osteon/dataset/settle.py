@@ -12,6 +12,7 @@ import pandas as pd
 from osteon import tables
 from osteon.dataset import exclusions
 from osteon.dataset import labels as label_table
+from osteon.dataset.bodypart import resolve
 from osteon.dataset.duplicates import same_file, same_instance, same_pixels
 from osteon.dataset.exclusions import Rule
 from osteon.dataset.flow import Dropped, Flow, Sieve
@@ -22,6 +23,10 @@ from osteon.types import Refusal
 
 MAX_INSTANCES = 20
 """A study of more instances is shown as an outlier. The studies of de Cid 2021 have 1 to 8, but for one of 195."""
+
+
+TEXTS = ("body_part", "study_description", "series_description", "protocol_name")
+"""Columns that tell the body part, in the order in which `osteon.dataset.bodypart.resolve` takes them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def settle(
     sieve = Sieve(frame, refusals)
     del frame  # of a million rows, one copy is enough
     sieve.apply("different images", (same_file, same_instance, same_pixels))
+    sieve.frame = with_body_part(sieve.frame)
     outliers, unlabelled = _outliers(sieve.frame, rules), _studies(sieve.frame[:0])
     notes = list(table.notes) if table else []
     if table:
@@ -145,6 +151,18 @@ def identified(frame: pd.DataFrame, table: Labels | None) -> pd.DataFrame:
         _nameless=patient == "",
         patient=patient.where(patient != "", frame["image"]),
         study=study.where(study != "", frame["image"]),
+    )
+
+
+def with_body_part(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with what its free texts mean: `resolved_part`, `resolved_side`, `resolved_view`, `part_confidence`."""
+    answers = [resolve(*texts) for texts in zip(*(frame[name] for name in TEXTS), strict=True)]
+    index = frame.index
+    return frame.assign(
+        resolved_part=pd.Series([answer.part for answer in answers], index, dtype="string"),
+        resolved_side=pd.Series([answer.side for answer in answers], index, dtype="string"),
+        resolved_view=pd.Series([answer.view for answer in answers], index, dtype="string"),
+        part_confidence=pd.Series([answer.confidence for answer in answers], index, dtype="Float32"),
     )
 
 

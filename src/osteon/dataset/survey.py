@@ -77,7 +77,7 @@ def survey(taken: Ingested, task: Task) -> dict[str, Any]:
         },
         "instances": instances(manifest),
         "sizes": sizes(manifest["rows"], manifest["columns"]),
-        "body_part": spellings(manifest["body_part"], patient),
+        "body_part": _with_meaning(spellings(manifest["body_part"], patient), manifest),
         "tags": {name: spellings(manifest[name], patient) for name in TAGS if name in manifest},
         "ages": ages(manifest["age_years"]),
         "carried": carried(manifest),
@@ -151,6 +151,14 @@ def spellings(values: pd.Series, patient: pd.Series) -> dict[str, Any]:
         "shown": [{"value": v, "images": int(i), "patients": int(p)} for v, i, p in shown.itertuples(index=False)],
         "others": {"values": len(others), "images": int(others["images"].sum())},
     }
+
+
+def _with_meaning(told: dict[str, Any], manifest: pd.DataFrame) -> dict[str, Any]:
+    """Beside each spelling of the body part that is told, the part that most of its images were resolved to."""
+    pairs = manifest[["body_part", "resolved_part"]].fillna("")
+    pairs = pairs.assign(body_part=pairs["body_part"].str.strip()).value_counts().reset_index()
+    meaning = pairs.drop_duplicates("body_part").set_index("body_part")["resolved_part"]
+    return {**told, "shown": [{**one, "resolved": meaning[one["value"]]} for one in told["shown"]]}
 
 
 def ages(years: pd.Series) -> dict[str, Any]:

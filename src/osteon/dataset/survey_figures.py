@@ -122,13 +122,15 @@ def sizes(part: Part) -> str:
     return svg.text
 
 
-def tag(part: Part, name: str) -> str:
-    """The commonest values of a tag; beside them, images of each value by rank, where a straight line is Zipf's law."""
+def body_part(part: Part) -> str:
+    """The commonest spellings of the body part and what they mean, as in figure 4.4 of de Cid 2021; beside them, images
+    of each spelling by rank, where a straight line is Zipf's law."""
     shown = part["shown"]
-    with drawing(name, (10.2, 0.9 + 0.22 * max(8, len(shown))), f"Commonest values of {name}") as (figure, svg):
+    size = 10.2, 0.9 + 0.22 * max(8, len(shown))
+    with drawing("body-part", size, "Commonest spellings of the body part, and what they mean") as (figure, svg):
         axes, ranks = figure.subplots(1, 2, width_ratios=(3, 2))
         axes.barh(range(len(shown)), [one["images"] for one in shown], color=BLUE, alpha=0.75)
-        labels = [textwrap.shorten(one["value"], 34, placeholder="…") for one in shown]
+        labels = [f"{textwrap.shorten(one['value'], 34, placeholder='…')} → {one['resolved'] or '?'}" for one in shown]
         axes.set(ylim=(max(8, len(shown)) - 0.4, -0.6), xlabel="images")
         axes.set_yticks(range(len(shown)), labels, color=INK)
         axes.grid(axis="y", visible=False)

@@ -38,7 +38,7 @@ def pictures(survey: Mapping[str, Any], limit: int) -> dict[str, str]:
         drawn["instances"] = figures.instances(survey["instances"], survey["positive"], survey["negative"], limit)
         drawn["sizes"] = figures.sizes(survey["sizes"])
     if survey["body_part"]["shown"]:
-        drawn["body_part"] = figures.tag(survey["body_part"], "BodyPartExamined")
+        drawn["body_part"] = figures.body_part(survey["body_part"])
     return drawn
 
 
