@@ -96,9 +96,9 @@ def text_stamp(lines: list[str], height_px: float, rng: Generator) -> Image:
     thick = 1 + int(height_px > 14)
     widths = [cv2.getTextSize(line, font, size, thick)[0][0] for line in lines]
     step = round(1.7 * height_px)
-    drawn = np.zeros((step * len(lines) + 8, max(widths) + 8), np.uint8)
+    drawn = np.zeros((step * (len(lines) + 1) + 8, max(widths) + 8), np.uint8)
     for k, line in enumerate(lines):
-        cv2.putText(drawn, line, (4, k * step + round(height_px) + 4), font, size, 255, thick, cv2.LINE_AA)
+        cv2.putText(drawn, line, (4, (k + 1) * step + 4), font, size, 255, thick, cv2.LINE_AA)
     return _trimmed(drawn.astype(np.float32) / np.float32(255))
 
 

@@ -67,6 +67,15 @@ def _htj2k(values: Stored, bits: int) -> bytes:
     return bytes(imagecodecs.htj2k_encode(values, reversible=True))
 
 
+def _htj2k_rpcl(values: Stored, bits: int) -> bytes:
+    """By resolution first, with the lengths of its parts ahead, as PS3.5 A.4.4.2 asks of this syntax."""
+    return bytes(imagecodecs.htj2k_encode(values, reversible=True, tlm=True))
+
+
+def _htj2k_lossy(values: Stored, bits: int) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(values, 1e-4, reversible=False))
+
+
 def _rle(values: Stored, bits: int) -> bytes:
     """PS3.5 annex G: the high bytes, then the low ones, each row packed by itself."""
     planes = values.astype(">u2").view(np.uint8).reshape(*values.shape, 2)
@@ -89,10 +98,12 @@ SYNTAXES: dict[str, Syntax] = {
     "big-endian": Syntax(uid.ExplicitVRBigEndian),
     "jpeg-lossless-14": Syntax(uid.JPEGLossless, _jpeg_lossless),
     "htj2k": Syntax(uid.HTJ2KLossless, _htj2k),
+    "htj2k-rpcl": Syntax(uid.HTJ2KLosslessRPCL, _htj2k_rpcl),
     "jpeg-baseline": Syntax(uid.JPEGBaseline8Bit, _jpeg, 8, "ISO_10918_1"),
     "jpeg-extended": Syntax(uid.JPEGExtended12Bit, _jpeg, 12, "ISO_10918_1"),
     "jpeg-ls-near": Syntax(uid.JPEGLSNearLossless, _jpeg_ls_near, 16, "ISO_14495_1"),
     "jpeg-2000-lossy": Syntax(uid.JPEG2000, _jpeg_2000_lossy, 16, "ISO_15444_1"),
+    "htj2k-lossy": Syntax(uid.HTJ2K, _htj2k_lossy, 16, "ISO_15444_15"),
 }
 """Name → transfer syntax."""
 
