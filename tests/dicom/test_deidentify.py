@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import warnings
+from collections import Counter
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +20,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from osteon.dicom.attributes import Attributes
+from osteon.dicom.blanking import trim
+from osteon.dicom.chain import encoding_of
+from osteon.dicom.dates import age_between, shifted
 from osteon.dicom.deidentify import Findings, deidentify, file_of
 from osteon.dicom.parsing import parse
 from osteon.dicom.profile import Action, rule_of, rules
@@ -25,6 +33,7 @@ from osteon.dicom.residue import Violation, left_of, violations_of
 from osteon.dicom.values import vr_of
 from osteon.errors import UnreadableImage
 from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY, a_file, a_radiograph_file, stored_values
+from tests.dicom.mutate import mutate
 from tests.dicom.planting import (
     SECRET,
     SECRETS,
@@ -42,7 +51,9 @@ MOVED = {tag for tag in TABLE if (rule := rule_of(tag)) and rule.action is Actio
 
 
 def cleaned(data: bytes, findings: Findings = Findings(body_part="WRIST"), key: Key = KEY) -> bytes:  # noqa: B008
-    return file_of(deidentify(parse(data, whole=True)[0], key, findings))
+    dataset = deidentify(parse(data, whole=True)[0], key, findings)
+    trim(dataset, encoding_of(Attributes(dataset)))
+    return file_of(dataset)
 
 
 def planted(*elements: pydicom.DataElement, within: str = "") -> bytes:
@@ -220,14 +231,10 @@ def test_dates_keep_their_order_and_distance(when: list[date], patient: str) -> 
     ],
 )
 def test_a_date_moves_by_the_calendar_or_goes(before: str, after: str) -> None:
-    from osteon.dicom.dates import shifted
-
     assert shifted(before, "DA", 1) == after
 
 
 def test_a_date_with_a_time_moves_by_its_date_and_loses_its_region() -> None:
-    from osteon.dicom.dates import shifted
-
     assert shifted("20200301235959.5+0530", "DT", 1) == "20200229235959.5"
     assert shifted("2020", "DT", 1) == ""
     assert shifted("20200301250000", "DT", 1) == ""
@@ -272,7 +279,7 @@ def test_text_of_any_script_is_read_and_its_names_are_known() -> None:
     clean = cleaned(data)
     assert "Зебеди".encode() not in clean
     assert pydicom.dcmread(BytesIO(clean)).SpecificCharacterSet == "ISO_IR 192"
-    assert "ManufacturerModelName" not in pydicom.dcmread(BytesIO(clean))
+    assert pydicom.dcmread(BytesIO(clean)).ManufacturerModelName == ""
 
 
 def dataset_in_cyrillic() -> Any:
@@ -298,6 +305,14 @@ def test_what_is_left_of_an_original_is_found_by_its_own_values() -> None:
     assert {violation.attribute for violation in left_of(original, a_file_again(marked))} == {
         *("Manufacturer", "StudyDate", "FrameOfReferenceUID"),
     }
+
+
+def test_what_stands_behind_the_pixels_is_gone_and_found() -> None:
+    data = an_identifying_file()
+    behind = bytes.fromhex("fcfffcff4f42000010000000") + b"Zebedee Quux 123"
+    assert b"Zebedee Quux 123" not in cleaned(data + behind)
+    for tail in (behind, b"Quux"):
+        assert "the end of the file" in {found.attribute for found in violations_of(cleaned(data) + tail)}
 
 
 def test_violations_tell_names_and_no_values() -> None:
@@ -326,8 +341,68 @@ def test_broken_files_are_refused_or_clean() -> None:
     assert len(paths) >= 20
     for path in paths:
         try:
-            dataset, _ = parse(path.read_bytes(), whole=True)
-            clean = file_of(deidentify(dataset, KEY, Findings()))
+            clean = cleaned(path.read_bytes())
         except UnreadableImage:
             continue
         assert violations_of(clean) == [], path.name
+
+
+@pytest.mark.parametrize(
+    ("birth", "then", "age"),
+    [
+        ("19800229", "20200228", "039Y"),
+        ("19800229", "20200229", "040Y"),
+        ("20200115", "20210114", "011M"),
+        ("20180115", "20200115", "002Y"),
+        ("20200115", "20200101", ""),
+        ("", "20200101", ""),
+        ("19800230", "20200101", ""),
+    ],
+)
+def test_the_age_is_that_of_the_birthdays_passed(birth: str, then: str, age: str) -> None:
+    assert age_between(birth, then) == age
+
+
+def test_the_age_outlives_the_date_of_birth() -> None:
+    data = an_identifying_file(PatientBirthDate="19250704", StudyDate="20190703")
+    clean = pydicom.dcmread(BytesIO(cleaned(data, Findings(age="093Y"))))
+    assert (clean.PatientAge, clean.PatientBirthDate) == ("090Y", "")
+    told = pydicom.dcmread(BytesIO(cleaned(an_identifying_file(PatientAge="034Y"), Findings(age="093Y"))))
+    assert told.PatientAge == "034Y"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused_or_clean() -> None:
+    rng = np.random.default_rng(11)
+    seeds = [planted(*everything([t for t in TABLE if t not in KEPT]), within=w) for w in ("", "ViewCodeSequence")]
+    outcomes = Counter[str]()
+    for number in range(300):
+        damaged = mutate(seeds[number % 2], rng)
+        try:
+            clean = cleaned(damaged)
+        except UnreadableImage as error:
+            outcomes[error.code] += 1
+            continue
+        outcomes["clean"] += 1
+        assert violations_of(clean) == []
+        assert SECRET.encode() not in clean
+    assert outcomes["clean"] > 100
+
+
+def errors_of(data: bytes, folder: Path) -> Counter[str]:
+    """What dciodvfy calls an error, without values."""
+    path = folder / "file.dcm"
+    path.write_bytes(data)
+    done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace", check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    return Counter(re.sub(r"(?<= = )?<[^>]*>|\(0x[^)]*\)|\d+", "", line) for line in lines)
+
+
+@pytest.mark.shared
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools: make system")
+def test_a_second_program_finds_no_errors_that_were_not_there_before(tmp_path: Path) -> None:
+    for path in sorted((SHARED / "dicom").rglob("*.dcm")):
+        data = path.read_bytes()
+        before, after = errors_of(data, tmp_path), errors_of(cleaned(data), tmp_path)
+        assert not after - before, path.name

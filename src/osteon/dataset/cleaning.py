@@ -21,6 +21,7 @@ from osteon.dataset.writing import find_writing
 from osteon.dicom.attributes import Attributes
 from osteon.dicom.blanking import blanked, set_pixels, trim, without_hidden_bits
 from osteon.dicom.chain import chain_of, encoding_of
+from osteon.dicom.dates import age_between
 from osteon.dicom.decoders import words_of
 from osteon.dicom.deidentify import Findings, deidentify, file_of
 from osteon.dicom.parsing import parse
@@ -146,4 +147,5 @@ def findings_of(attributes: Attributes, header: Header, patient: str) -> Finding
         body_part=stands if stands in BODY_PARTS else TERMS.get(found.part, ""),
         view=header.view or found.view,
         laterality=found.side,
+        age=age_between(attributes.text("PatientBirthDate"), attributes.text("StudyDate")),
     )

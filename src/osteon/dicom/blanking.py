@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_fragments
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from osteon.dicom.attributes import PARSING_ERRORS, reason_of
 from osteon.dicom.codecs import CODECS
 from osteon.dicom.pixels import Encoding
+from osteon.errors import UnreadableImage
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of the image."""
@@ -68,8 +70,11 @@ def without_hidden_bits(words: _WORDS, encoding: Encoding) -> _WORDS:
 
 def set_pixels(dataset: Dataset, words: _WORDS) -> None:
     """Write an image into a data set, as explicit VR little endian."""
-    if dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.2":
+    before = str(dataset.file_meta.TransferSyntaxUID)
+    if before == ExplicitVRBigEndian:
         _turn_tables(dataset)
+    if before in CODECS and CODECS[before].lossy:
+        dataset.LossyImageCompression = "01"  # the pixels are what they were before they were unpacked
     data = words.astype(words.dtype.newbyteorder("<")).tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if words.dtype.itemsize == 2 else "OB"
@@ -90,6 +95,9 @@ def trim(dataset: Dataset, encoding: Encoding) -> None:
     """Take from the pixel data what is no pixel: bytes behind an uncompressed image, comments in a compressed one.
 
     The coded pixels stay as they are, byte for byte: a comment is overwritten in its place.
+
+    Raises:
+        UnreadableImage: `undecodable`, if a compressed image is not in the fragments that it should be in.
     """
     element = dataset["PixelData"]
     data = bytes(element.value)
@@ -97,17 +105,28 @@ def trim(dataset: Dataset, encoding: Encoding) -> None:
         length = encoding.rows * encoding.columns * encoding.allocated // 8
         element.value = data[:length] + b"\0" * (length % 2)
         return
-    element.value = _without_comments(data)
+    try:
+        element.value = _without_comments(data)
+    except PARSING_ERRORS as error:
+        raise UnreadableImage(
+            "undecodable", f"the pixel data are not in fragments ({reason_of(error)})", remedy="export the image again"
+        ) from error
 
 
 def _without_comments(data: bytes) -> bytes:
-    """An encapsulated stream (PS3.5 annex A.4) with the comments of its JPEG or JPEG 2000 headers overwritten."""
+    """An encapsulated stream (PS3.5 annex A.4) with the comments of its JPEG or JPEG 2000 headers overwritten.
+
+    Items of odd length, which the standard forbids and some write, get the byte that they lack.
+    """
     _, offsets = parse_fragments(data)
-    clean = bytearray(data)
-    for start in offsets[1:]:  # the first item is the table of offsets
+    clean = bytearray(data[: offsets[1]] if len(offsets) > 1 else data)  # the first item is the table of offsets
+    for start in offsets[1:]:
         length = int.from_bytes(data[start + 4 : start + 8], "little")
-        for at, end in _comments(data[start + 8 : start + 8 + length]):
-            clean[start + 8 + at : start + 8 + end] = b" " * (end - at)
+        stream = bytearray(data[start + 8 : start + 8 + length])
+        for at, end in _comments(bytes(stream)):
+            stream[at:end] = b" " * (end - at)
+        stream += b"\0" * (length % 2)
+        clean += data[start : start + 4] + len(stream).to_bytes(4, "little") + stream
     return bytes(clean)
 
 

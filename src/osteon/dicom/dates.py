@@ -37,12 +37,30 @@ def shifted(text: str, vr: str, days: int) -> str:
     return day and day + (match[2] or "")
 
 
-def _earlier(text: str, days: int) -> str:
-    match = _DATE.fullmatch(text)
-    if match is None:
+def age_between(birth: str, then: str) -> str:
+    """The age at a date, as an AS of PS3.5 section 6.2: months below two years, whole years above; "" if unknown.
+
+    Args:
+        birth, then: dates (DA).
+    """
+    first, second = _day(birth), _day(then)
+    if first is None or second is None or second < first:
         return ""
+    months = 12 * (second.year - first.year) + second.month - first.month - (second.day < first.day)
+    return f"{months:03d}M" if months < 24 else f"{min(months // 12, 999):03d}Y"
+
+
+def _day(text: str) -> date | None:
+    match = _DATE.fullmatch(text.strip(" \0"))
     try:
-        day = date(*map(int, match.groups())) - timedelta(days=days)
-    except (ValueError, OverflowError):
+        return date(*map(int, match.groups())) if match else None
+    except ValueError:
+        return None
+
+
+def _earlier(text: str, days: int) -> str:
+    day = _day(text)
+    try:
+        return f"{day - timedelta(days=days):%Y%m%d}".rjust(8, "0") if day else ""
+    except OverflowError:
         return ""
-    return day.strftime("%Y%m%d").rjust(8, "0")

@@ -26,7 +26,7 @@ from osteon.dicom.dates import shifted
 from osteon.dicom.identifiers import identifiers_of, tells
 from osteon.dicom.profile import CODES, EDITION, Action, rule_of
 from osteon.dicom.pseudonyms import Key
-from osteon.dicom.values import GRAMMAR, KEPT_BYTES, NUMBERS, WELL_KNOWN_UIDS, WORDS, age_of, dummy_of, plain, vr_of
+from osteon.dicom.values import GRAMMAR, NUMBERS, WELL_KNOWN_UIDS, WORDS, age_of, dummy_of, may_hold_bytes, plain, vr_of
 from osteon.errors import UnreadableImage
 
 IMPLEMENTATION = UID("2.25.177049207612312190362106411843530180913")
@@ -34,6 +34,7 @@ IMPLEMENTATION = UID("2.25.177049207612312190362106411843530180913")
 
 PATIENT_ID, PATIENT_NAME, ACCESSION = 0x00100020, 0x00100010, 0x00080050
 _CHARACTER_SET = 0x00080005
+_BYTES = ("OB", "OW")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Findings:
         body_part: DICOM term for BodyPartExamined; "" empties it.
         view: for ViewPosition, "" empties it.
         laterality: L, R or B, for ImageLaterality (DX) or Laterality if they say nothing.
+        age: for PatientAge if it says nothing: the date of birth goes.
     """
 
     patient: str = ""
     body_part: str = ""
     view: str = ""
     laterality: str = ""
+    age: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,11 @@ def deidentify(dataset: FileDataset, key: Key, findings: Findings) -> Dataset:
         findings: what goes into attributes whose free text is lost.
 
     Raises:
-        UnreadableImage: `bad_attributes`, if it is too damaged to be looked through, or names no instance.
+        UnreadableImage: `bad_attributes`, if it is too damaged to be looked through, or names no instance;
+            `no_pixels` or `no_transfer_syntax`.
     """
+    if "PixelData" not in dataset:
+        raise UnreadableImage("no_pixels", "the file holds no image", remedy="leave it out")
     little = dataset.original_encoding[1] is not False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about values that break the standard, none of which will stay
@@ -86,7 +92,7 @@ def deidentify(dataset: FileDataset, key: Key, findings: Findings) -> Dataset:
             correct_ambiguous_vr(dataset, little)
             patient = findings.patient or patient_of(dataset)
             context = _Context(key, patient, key.days(patient), identifiers_of(dataset))
-            clean = _cleaned(dataset, context, top=True)
+            clean = _cleaned(dataset, context)
         except PARSING_ERRORS as error:
             raise UnreadableImage(
                 "bad_attributes", "its attributes cannot be looked through", remedy="export the image again"
@@ -102,19 +108,28 @@ def deidentify(dataset: FileDataset, key: Key, findings: Findings) -> Dataset:
 
 
 def file_of(dataset: Dataset) -> bytes:
-    """The file of a de-identified data set: a preamble of zeros, meta information, data set."""
+    """The file of a de-identified data set: a preamble of zeros, meta information, data set.
+
+    Raises:
+        UnreadableImage: `bad_attributes`, if its pixel data are not encoded as its transfer syntax says.
+    """
     buffer = BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset.save_as(buffer, enforce_file_format=True)
+        try:
+            dataset.save_as(buffer, enforce_file_format=True)
+        except PARSING_ERRORS as error:
+            raise UnreadableImage(
+                "bad_attributes", "it cannot be written as its transfer syntax asks", remedy="export the image again"
+            ) from error
     return buffer.getvalue()
 
 
-def _cleaned(dataset: Dataset, context: _Context, *, top: bool) -> Dataset:
+def _cleaned(dataset: Dataset, context: _Context) -> Dataset:
     clean = Dataset()
     for tag in sorted(dataset.keys()):
-        if (tag == _CHARACTER_SET and not top) or tag.element == 0 or tag.group < 8:
-            continue  # group lengths; text is written in one character set
+        if tag == _CHARACTER_SET or tag.element == 0 or tag.group < 8:
+            continue  # all text is decoded here and written in UTF-8; group lengths would be wrong
         element = _element(dataset, int(tag), context)
         if element is not None:
             clean.add(element)
@@ -138,13 +153,15 @@ def _element(dataset: Dataset, tag: int, context: _Context) -> DataElement | Non
         element = dataset[tag]
         if vr == "SQ":
             items = element.value if element.VR == "SQ" else []
-            return DataElement(tag, "SQ", Sequence([_cleaned(item, context, top=False) for item in items]))
+            return DataElement(tag, "SQ", Sequence([_cleaned(item, context) for item in items]))
         values = [] if element.is_empty else _values(element)
         if action is Action.UID:
             return DataElement(tag, "UI", [context.key.uid(str(value)) for value in values])
         if element.VR not in vr.split(" or "):
             # A value that was written as something else than it should be may hold anything.
             values = values if vr in ("DA", "DT", "TM") else []
+        if element.VR in _BYTES and not may_hold_bytes(dataset, tag):
+            return None
         return _kept(tag, vr if vr in ("DA", "DT", "TM") else element.VR, values, context)
     except (*PARSING_ERRORS, BytesLengthException):
         return None  # a damaged value says nothing to anybody but whom it names
@@ -162,16 +179,12 @@ def _kept(tag: int, vr: str, values: list[Any], context: _Context) -> DataElemen
         return DataElement(tag, vr, [shifted(str(value), vr, context.days) for value in values])
     if vr == "AS":
         return DataElement(tag, vr, [age_of(str(value)) for value in values])
-    if tag == _CHARACTER_SET:
-        return DataElement(tag, vr, "ISO_IR 192")
     if vr in GRAMMAR:
         texts = [plain(value).upper() if vr == "CS" else plain(value) for value in values]
         named = vr in WORDS and any(tells(text, context.identifiers) for text in texts)
         fits = not named and all(GRAMMAR[vr].fullmatch(text) for text in texts)
-        return DataElement(tag, vr, texts) if fits else None
-    return (
-        DataElement(tag, vr, values if len(values) > 1 else values[0]) if vr in NUMBERS or tag in KEPT_BYTES else None
-    )
+        return DataElement(tag, vr, texts if fits else None)
+    return DataElement(tag, vr, values if len(values) > 1 else values[0]) if vr in (*NUMBERS, *_BYTES) else None
 
 
 def _values(element: DataElement) -> list[Any]:
@@ -199,6 +212,11 @@ def _state(clean: Dataset, context: _Context, findings: Findings) -> None:
     side = "ImageLaterality" if clean.get("Modality") == "DX" else "Laterality"
     if findings.laterality and not clean.get("ImageLaterality") and not clean.get("Laterality"):
         setattr(clean, side, findings.laterality)
+    if "ImageLaterality" not in clean and "Laterality" not in clean:
+        clean.Laterality = ""  # type 2C: required of paired parts of the body, and now the part is stated
+    if findings.age and not clean.get("PatientAge"):
+        clean.PatientAge = age_of(findings.age)
+    clean.SpecificCharacterSet = "ISO_IR 192"
     clean.PatientIdentityRemoved = "YES"
     clean.DeidentificationMethod = f"osteon, {EDITION}"
     clean.DeidentificationMethodCodeSequence = Sequence([_code(value) for value in CODES])

@@ -14,22 +14,23 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osteon.dicom.attributes import PARSING_ERRORS
 from osteon.dicom.dates import shifted
 from osteon.dicom.identifiers import identifiers_of, tells
-from osteon.dicom.parsing import parse
+from osteon.dicom.parsing import inflated, parse
 from osteon.dicom.profile import CODES, PRIVATE, Action, rule_of
 from osteon.dicom.pseudonyms import PATTERN, is_ours
 from osteon.dicom.values import (
     BODY_PARTS,
     DUMMIES,
     GRAMMAR,
-    KEPT_BYTES,
     NUMBERS,
     WELL_KNOWN_UIDS,
     WORDS,
     age_of,
+    may_hold_bytes,
     plain,
     vr_of,
 )
@@ -41,6 +42,7 @@ _META = {"FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaS
 }
 _PSEUDONYMS = ("PatientID", "PatientName", "AccessionNumber")
 _TERMS = {"BodyPartExamined": BODY_PARTS, "ViewPosition": frozenset(VIEWS), "ImageLaterality": frozenset("LRBU")}
+_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"  # of a sequence of unknown length, as encapsulated pixel data are
 _STATED = {
     "PatientIdentityRemoved": "YES",
     "LongitudinalTemporalInformationModified": "MODIFIED",
@@ -139,8 +141,19 @@ def _of_file(data: bytes, dataset: FileDataset) -> Iterator[Violation]:
     for tag in dataset.file_meta.keys():  # noqa: SIM118
         if _name(tag) not in _META:
             yield Violation(_name(tag), "has no place in the file meta information")
+    if not _ends_with_pixels(data, dataset):
+        yield Violation("the end of the file", "holds something behind the pixels, or no pixels")
     if dataset.file_meta.get("MediaStorageSOPInstanceUID") != dataset.get("SOPInstanceUID"):
         yield Violation("MediaStorageSOPInstanceUID", "is not that of the data set")
+
+
+def _ends_with_pixels(data: bytes, dataset: FileDataset) -> bool:
+    """Whether the file ends with its pixel data: what stands behind them, readers pass over."""
+    pixels = dataset.get("PixelData", b"")
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        data = inflated(data[144 + int(dataset.file_meta.FileMetaInformationGroupLength) :])
+    end = _DELIMITER if pixels and dataset["PixelData"].is_undefined_length else b""
+    return bool(pixels) and data.endswith(pixels + end)
 
 
 def _statements(dataset: FileDataset) -> Iterator[Violation]:
@@ -176,14 +189,14 @@ def _of_element(dataset: Dataset, tag: BaseTag, name: str) -> Iterator[Violation
             for item in element.value:
                 yield from _of_dataset(item, f"{name}.")
         elif not element.is_empty:
-            reason = _reason(element)
+            reason = _reason(element, dataset)
             if reason:
                 yield Violation(name, reason)
     except PARSING_ERRORS:
         yield Violation(name, "cannot be read")
 
 
-def _reason(element: DataElement) -> str:
+def _reason(element: DataElement, dataset: Dataset) -> str:
     """Why an element may not have the value that it has; "" if it may."""
     rule, vr, keyword = rule_of(element.tag), element.VR, element.keyword
     texts = _texts(element)
@@ -208,4 +221,4 @@ def _reason(element: DataElement) -> str:
         return "" if _TERMS[keyword].issuperset(filter(None, texts)) else "is no term of its list"
     if vr in GRAMMAR:
         return "" if all(GRAMMAR[vr].fullmatch(text) for text in texts) else f"breaks the grammar of {vr}"
-    return "" if vr in NUMBERS or element.tag in KEPT_BYTES else f"is {vr}, which could hold anything"
+    return "" if vr in NUMBERS or may_hold_bytes(dataset, element.tag) else f"is {vr}, which could hold anything"

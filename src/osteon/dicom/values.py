@@ -32,8 +32,11 @@ WORDS = ("CS", "LO", "SH", "UC")
 NUMBERS = ("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT")
 """Representations of binary numbers, which name nobody."""
 
-KEPT_BYTES = (0x7FE00010, 0x00283006)
-"""Attributes that may hold bytes: PixelData, and LUTData, which may be written as words."""
+PIXEL_DATA, LUT_DATA = 0x7FE00010, 0x00283006
+"""Attributes that may hold bytes: look-up tables may be written as words."""
+
+LONGEST_TABLE = 2 * 65536
+"""Bytes of a look-up table at most (PS3.3 C.11.1.1.1)."""
 
 DUMMIES: Mapping[str, Any] = {
     **dict.fromkeys(("LO", "SH", "CS", "AE", "LT", "ST", "UT", "UC", "PN"), "REMOVED"),
@@ -66,6 +69,13 @@ BODY_PARTS = frozenset(
     }
 )
 """Values that BodyPartExamined may have: terms of PS3.16 annex L for radiography, and a few that are usual beside."""
+
+
+def may_hold_bytes(dataset: Dataset, tag: int) -> bool:
+    """Whether an attribute of a data set may hold bytes: pixel data, or a look-up table that has its descriptor."""
+    if tag != LUT_DATA:
+        return tag == PIXEL_DATA
+    return "LUTDescriptor" in dataset and len(dataset[tag].value or b"") <= LONGEST_TABLE
 
 
 def vr_of(tag: int) -> str:
