@@ -21,7 +21,7 @@ PROXY = 512
 
 _WHOLE = 1e-6  # a window edge this close to a pixel edge lies on it
 _SUBPIXEL = 4  # bits of a fraction of a pixel in the corners that OpenCV fills
-_MUCH = 4  # an image shrunk so many times is halved first, if its sides are even
+_MUCH = 4  # an image that is turned and shrunk so many times is halved first
 _LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is not cut out at full size
 
 
@@ -113,8 +113,8 @@ def render(radiograph: Radiograph) -> NDArray[np.uint8]:
 
     Where an upright frame cuts the source at whole pixels, the window is resized by area averaging (or linearly, to
     enlarge), and not resampled at all at scale one. Any other frame, or a window of more than 2²⁷ pixels, is first
-    area-averaged to the scale of the output and then interpolated linearly. A window that shrinks fourfold or more is
-    averaged in blocks of 2 × 2 pixels first. Grey values are looked up after the warp, at the depth of the source.
+    area-averaged to the scale of the output (if it shrinks fourfold or more, from means of 2 × 2 pixels) and then
+    interpolated linearly. Grey values are looked up after the warp, at the depth of the source.
 
     Returns:
         (height, width) uint8 of the frame's size; 0 is black, and so is what lies outside the source.
@@ -211,10 +211,6 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     if (height, width) == size:
         return pixels
     shrinks = new_height <= height and new_width <= width
-    broken, even = height % new_height or width % new_width, not (height % 2 or width % 2)
-    if shrinks and broken and even and min(height / new_height, width / new_width) >= _MUCH:
-        # Means of whole pixels are quick, and leave a quarter of them to the slow average over broken ones.
-        pixels = cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(pixels, (new_width, new_height), interpolation=method)  # type: ignore[return-value]
 
@@ -224,8 +220,10 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
     shrink = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     height, width = _size(pixels)
     if shrink >= _MUCH:
-        height, width = height // 2 * 2, width // 2 * 2
-        pixels = pixels[:height, :width]
+        # Means of 2 × 2 pixels are quick, and leave a quarter of the pixels to the slow average over broken ones.
+        height, width = height // 2, width // 2
+        pixels = _resized(pixels[: 2 * height, : 2 * width], (height, width))
+        matrix, shrink = _after(_scaling((1, 1), (2, 2)), matrix), shrink / 2
     near = max(1, round(height / max(shrink, 1))), max(1, round(width / max(shrink, 1)))
     small = _resized(pixels, near)
     to_small = _after(_scaling(near, (height, width)), matrix)
