@@ -45,27 +45,35 @@ def parse(text: str) -> Rule:
     return Rule(column.strip().lower(), value.strip().lower() if has_value else None)
 
 
-def dropped(rule: Rule, frame: pd.DataFrame, task: Task, also: Mapping[str, str]) -> Dropped:
-    """What a rule leaves out.
+def column_of(rule: Rule, frame: pd.DataFrame, also: Mapping[str, str]) -> str:
+    """The column of a table that a rule looks at.
 
     Args:
         rule: the rule.
         frame: one row per image.
-        task: how yes and no are spelt.
         also: further name of a column → its name in `frame`.
 
     Raises:
-        BadTable: if there is no such column, or a rule without a value meets something else than yes, no or nothing.
+        BadTable: if there is no such column.
     """
-    remedy = "nothing to do, or ingest without the rule"
-    return Dropped(_applies(rule, frame, task, also), "excluded", str(rule), f"--exclude {rule}", remedy)
-
-
-def _applies(rule: Rule, frame: pd.DataFrame, task: Task, also: Mapping[str, str]) -> NDArray[np.bool_]:
     column = rule.column if rule.column in frame else also.get(rule.column, "")
     if column not in frame:
         known = sorted({*also, *(name for name in frame if not str(name).startswith("_"))})
         raise BadTable(f"there is no column {rule.column!r} to exclude by", remedy=f"there are {', '.join(known)}")
+    return column
+
+
+def dropped(rule: Rule, column: str, task: Task, frame: pd.DataFrame) -> Dropped:
+    """What a rule leaves out, by a column (`column_of`) of a table with one row per image; `task` spells yes and no.
+
+    Raises:
+        BadTable: if a rule without a value meets something else than yes, no or nothing.
+    """
+    remedy = "nothing to do, or ingest without the rule"
+    return Dropped(_applies(rule, column, task, frame), "excluded", str(rule), f"--exclude {rule}", remedy)
+
+
+def _applies(rule: Rule, column: str, task: Task, frame: pd.DataFrame) -> NDArray[np.bool_]:
     said = frame[column].astype("string").fillna("").str.strip().str.lower()
     if rule.value is not None:
         return np.array([text == rule.value for text in said], bool)

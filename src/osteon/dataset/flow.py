@@ -73,33 +73,55 @@ class Sieve:
     """
 
     def __init__(self, frame: pd.DataFrame, refusals: Iterable[Refusal]) -> None:
-        """Begin with the readable images of an export, and the refusals of its other files."""
+        """Begin with the readable images, whose table it takes over, and the refusals of the other files."""
         self.frame, self.refusals = frame, list(refusals)
+        # Numbers are counted much faster than names, and there is much counting.
+        self._units = [pd.factorize(frame[name])[0] for name in ("study", "patient")]
         times = Counter(refusal.code for refusal in self.refusals)
         left = [LeftOut(code, REFUSAL_CODES[code], times[code], None, None) for code in REFUSAL_CODES if times[code]]
         given = Stage("files given", len(frame) + len(self.refusals), None, None)
         self.stages = [given, self._stage("radiographs", left)]
 
-    def apply(self, title: str, rules: Iterable[Callable[[pd.DataFrame], Dropped]]) -> None:
-        """Leave out what each rule names of the rows that the rules before it have left; `title` is of what remains."""
-        left = [self._without(rule(self.frame)) for rule in rules]
+    def apply(self, title: str, rules: Iterable[Callable[[pd.DataFrame], Dropped]], needs: Iterable[str]) -> None:
+        """Leave out what each rule names of the rows that the rules before it have left.
+
+        Args:
+            title: of what remains.
+            rules: from the rows that are left to those that a rule leaves out.
+            needs: columns that they look at; the others are not copied between rules.
+        """
+        rows, seen = np.arange(len(self.frame)), self.frame[[*dict.fromkeys(("path", *needs))]]
+        left = []
+        for rule in rules:
+            dropped = rule(seen)
+            left.append(self._told(dropped, seen))
+            if dropped.rows.any():
+                seen, rows = seen[~dropped.rows], rows[~dropped.rows]
+                self._units = [unit[~dropped.rows] for unit in self._units]
+        del seen
+        if len(rows) < len(self.frame):
+            whole, self.frame = self.frame, pd.DataFrame()
+            # Column by column, so that a million rows are never there twice.
+            self.frame = pd.DataFrame({name: whole.pop(name).iloc[rows] for name in list(whole)})
         self.stages.append(self._stage(title, [one for one in left if one.files]))
 
-    def _without(self, dropped: Dropped) -> LeftOut:
-        if not dropped.rows.any():
-            return LeftOut(dropped.code, dropped.why, 0, 0, 0)
-        before, self.frame = self.frame, self.frame[~dropped.rows]
-        paths = before["path"].to_numpy(object)[dropped.rows]
+    def _told(self, dropped: Dropped, seen: pd.DataFrame) -> LeftOut:
+        """What a rule leaves out; a refusal is kept for each of its rows."""
+        paths = seen["path"].to_numpy(object)[dropped.rows] if dropped.rows.any() else []
         reasons = [dropped.reason] * len(paths) if isinstance(dropped.reason, str) else dropped.reason
         self.refusals += [
             Refusal(path, dropped.code, reason, dropped.remedy) for path, reason in zip(paths, reasons, strict=True)
         ]
-        lost = (int(before[name].nunique() - self.frame[name].nunique()) for name in ("study", "patient"))
+        lost = (_different(unit) - _different(unit[~dropped.rows]) for unit in self._units)
         return LeftOut(dropped.code, dropped.why, len(paths), *lost)
 
     def _stage(self, title: str, left: Sequence[LeftOut]) -> Stage:
-        studies, patients = (int(self.frame[name].nunique()) for name in ("study", "patient"))
+        studies, patients = map(_different, self._units)
         return Stage(title, len(self.frame), studies, patients, tuple(left))
+
+
+def _different(codes: NDArray[np.intp]) -> int:
+    return int(np.count_nonzero(np.bincount(codes)))
 
 
 def table(flow: Flow) -> pd.DataFrame:

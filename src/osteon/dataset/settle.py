@@ -25,6 +25,9 @@ MAX_INSTANCES = 20
 """A study of more instances is shown as an outlier. The studies of de Cid 2021 have 1 to 8, but for one of 195."""
 
 
+IDENTITY = ("image", "instance", "pixels", "patient")
+"""Columns by which copies are known."""
+
 TEXTS = ("body_part", "study_description", "series_description", "protocol_name")
 """Columns that tell the body part, in the order in which `osteon.dataset.bodypart.resolve` takes them."""
 
@@ -98,7 +101,7 @@ def settle(
     unmet = _unmet(table, frame)
     sieve = Sieve(frame, refusals)
     del frame  # of a million rows, one copy is enough
-    sieve.apply("different images", (same_file, same_instance, same_pixels))
+    sieve.apply("different images", (same_file, same_instance, same_pixels), IDENTITY)
     sieve.frame = with_body_part(sieve.frame)
     outliers, unlabelled = _outliers(sieve.frame, rules), _studies(sieve.frame[:0])
     notes = list(table.notes) if table else []
@@ -108,17 +111,20 @@ def settle(
         unlabelled = _studies(sieve.frame[met < 0])
         notes += _about_zeros(table, label_table.zeros_apart(table, met, sieve.frame))
     if rules.drop_outliers:
-        sieve.apply(f"in studies of at most {rules.max_instances} images", [partial(_in_outliers, outliers, rules)])
+        few = f"in studies of at most {rules.max_instances} images"
+        sieve.apply(few, [partial(_in_outliers, outliers, rules)], ["study"])
     if table:
-        sieve.apply("with a label", [partial(_without_label, table)])
+        sieve.apply("with a label", [partial(_without_label, table)], ["_row"])
         sieve.frame = _labelled(sieve.frame, table)
     if rules.exclude:
         also = {table.answer: ANSWER} if table else {}
-        chosen = [partial(exclusions.dropped, rule, task=task, also=also) for rule in rules.exclude]
-        sieve.apply("not excluded", chosen)
+        columns = [exclusions.column_of(rule, sieve.frame, also) for rule in rules.exclude]
+        pairs = zip(rules.exclude, columns, strict=True)
+        sieve.apply("not excluded", [partial(exclusions.dropped, *pair, task) for pair in pairs], columns)
     if table:
         sieve.frame = sieve.frame.assign(target=_targets(sieve.frame[ANSWER], task))
-        sieve.apply(f"with an answer ({task.positive} or {task.negative})", [partial(_without_answer, task)])
+        answered = f"with an answer ({task.positive} or {task.negative})"
+        sieve.apply(answered, [partial(_without_answer, task)], ["target", ANSWER])
     return Ingested(
         manifest=_manifest(sieve.frame),
         refusals=sorted(sieve.refusals, key=lambda refusal: refusal.path),
@@ -156,13 +162,22 @@ def identified(frame: pd.DataFrame, table: Labels | None) -> pd.DataFrame:
 
 def with_body_part(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with what its free texts mean: `resolved_part`, `resolved_side`, `resolved_view`, `part_confidence`."""
-    answers = [resolve(*texts) for texts in zip(*(frame[name] for name in TEXTS), strict=True)]
-    index = frame.index
+    codes = np.zeros(len(frame), np.int64)
+    for name in TEXTS:
+        values, different = pd.factorize(frame[name])
+        # Numbered anew after each text, so that the numbers stay below the square of the rows.
+        codes = np.unique(codes * len(different) + values, return_inverse=True)[1]
+    first, each = np.unique(codes, return_index=True, return_inverse=True)[1:]
+    answers = [resolve(*texts) for texts in frame[list(TEXTS)].iloc[first].itertuples(index=False, name=None)]
+
+    def column(name: str, dtype: str) -> pd.Series:
+        return pd.Series([getattr(answer, name) for answer in answers], dtype=dtype).iloc[each].set_axis(frame.index)
+
     return frame.assign(
-        resolved_part=pd.Series([answer.part for answer in answers], index, dtype="string"),
-        resolved_side=pd.Series([answer.side for answer in answers], index, dtype="string"),
-        resolved_view=pd.Series([answer.view for answer in answers], index, dtype="string"),
-        part_confidence=pd.Series([answer.confidence for answer in answers], index, dtype="Float32"),
+        resolved_part=column("part", "string"),
+        resolved_side=column("side", "string"),
+        resolved_view=column("view", "string"),
+        part_confidence=column("confidence", "Float32"),
     )
 
 
