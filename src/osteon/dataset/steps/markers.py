@@ -28,14 +28,15 @@ WORK = 512
 _LARGEST = 0.16  # of the longer side: the height of a letter, the width of a character
 _SMALLEST = 0.012
 _CONTRAST = 45  # grey levels between a mark and its ground
-_SHARP = 0.6  # of the contrast, a pixel: the slope at the edge of a mark
+_SHARP = 0.6, 0.35  # of the contrast, a pixel: the slope at the edge of a mark
 _STRONG = 120  # grey levels of contrast, as lead and burnt-in text have; such marks may lie closer to other things
 _OPEN = 0.85, 0.75  # of the pixels around a mark: they lie apart from it by at least _APART of its contrast
 _APART = 0.45
 _FREE = 0.93, 0.88  # the same, of the pixels next to it
-_EVEN = 0.4  # of the contrast: spread of the ground, from its first tenth to its third quarter
+_EVEN = 0.2, 0.4, 0.8  # of the contrast: spread of the ground, from its first tenth to its third quarter
 _OWN_GROUND = 0.4  # of the pixels around a mark: they lie on the same ground as the mark itself
-_THREAD = 3.2  # pixels of area per pixel of length: a line that is as thin as this is no stroke
+_THREAD = 3.5  # pixels: a line of this width that is three times as long is no stroke of a mark
+_FILL = 0.25  # of the box of a text: the boxes of its lines; and of the box of a line, twice its strokes
 _TEXT_HEIGHT = 0.045  # of the longer side: characters of a text are not higher
 _OFF_BONE = 0.8  # rank of the ground up to which a mark is covered: bone is the brightest fifth, or less, of an image
 _MARGIN = 1.5  # pixels, by which the polygon of a mark is drawn larger than what was found of it
@@ -130,7 +131,10 @@ def find_marks(image: NDArray[np.uint8]) -> list[Mark]:
 
 
 class _Spot(NamedTuple):
-    """A group of strokes: left, top, right, bottom (exclusive) in work pixels, the value of its ground, its look."""
+    """A group of strokes: left, top, right, bottom (exclusive) in work pixels, the value of its ground, its look.
+
+    It is sure if the ground around it is open and even. One that is not may still belong to a text that is sure.
+    """
 
     left: int
     top: int
@@ -140,6 +144,7 @@ class _Spot(NamedTuple):
     light: bool
     disc: bool
     parts: int
+    sure: bool
 
 
 def _calm(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -156,13 +161,12 @@ def _spots(image: NDArray[np.uint8], light: bool) -> Iterable[_Spot]:
     """Light marks, one by one, of an image."""
     longer = max(image.shape)
     side = round(0.7 * _LARGEST * longer) | 1
-    ground = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    # Continued beyond the image, a frame is broad, and as much ground as what it frames.
+    wide = cv2.copyMakeBorder(image, side, side, side, side, cv2.BORDER_REPLICATE)
+    ground = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))[side:-side, side:-side]
     high = (cv2.subtract(image, ground) > _CONTRAST).astype(np.uint8)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(high, connectivity=8)
-    long = np.hypot(boxes[:, 2], boxes[:, 3])
-    narrow = 4 * np.minimum(boxes[:, 2], boxes[:, 3]) < np.maximum(boxes[:, 2], boxes[:, 3])
-    thread = narrow & (boxes[:, 4] < _THREAD * long) & (long > 0.05 * longer)  # the painted edge of a shutter
-    small = (np.maximum(boxes[:, 2], boxes[:, 3]) <= _LARGEST * longer) & (boxes[:, 4] >= 4) & ~thread
+    small = (np.maximum(boxes[:, 2], boxes[:, 3]) <= _LARGEST * longer) & (boxes[:, 4] >= 4)
     small[0] = False
     strokes = small[labels].astype(np.uint8)
     # A letter in a frame is one mark with its frame: what an outline encloses belongs to it.
@@ -179,12 +183,20 @@ def _spots(image: NDArray[np.uint8], light: bool) -> Iterable[_Spot]:
         whole = np.zeros(image[window].shape, np.uint8)
         cv2.drawContours(whole, [outline], -1, 1, cv2.FILLED, offset=(-right, -down))
         core = (whole > 0) & (strokes[window] > 0)
+        if _is_thread(core):
+            continue
         parts = int(np.unique(labels[window][core]).size)
         spot = _judged(_Window(image[window], ground[window], slope[window]), core, parts, light)
         if spot:
             yield spot._replace(
                 left=spot.left + right, right=spot.right + right, top=spot.top + down, bottom=spot.bottom + down
             )
+
+
+def _is_thread(core: Mask) -> bool:
+    """Whether strokes are but a line, as the painted edge of a shutter is in pieces."""
+    _, (wide, tall), _ = cv2.minAreaRect(np.argwhere(core).astype(np.float32))
+    return min(wide, tall) + 1 <= _THREAD and max(wide, tall) > 3 * _THREAD
 
 
 class _Window(NamedTuple):
@@ -203,9 +215,13 @@ def _judged(window: _Window, core: Mask, parts: int, light: bool) -> _Spot | Non
     thick = core.astype(np.uint8)
     outlines, _ = cv2.findContours(thick, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(thick.copy(), outlines, -1, 1, cv2.FILLED)
-    clear = cv2.dilate(filled, _DISC_2) == 0
-    close, ring = (clear & (cv2.dilate(filled, disc) > 0) for disc in (_DISC_3, _DISC_5))
-    if np.count_nonzero(core) < 10 or max(height, width) < 5 or np.count_nonzero(ring) < 12:
+    near, nearer = cv2.dilate(filled, _DISC_2) > 0, cv2.dilate(filled, np.ones((3, 3), np.uint8)) > 0
+    close, ring = near & ~nearer, (cv2.dilate(filled, _DISC_5) > 0) & ~near
+    if (
+        np.count_nonzero(core) < max(10, _FILL / 2 * height * width)
+        or max(height, width) < 5
+        or np.count_nonzero(ring) < 12
+    ):
         return None
     level = float(np.percentile(window.image[core], 80))
     base = float(np.median(window.ground[core]))
@@ -214,27 +230,37 @@ def _judged(window: _Window, core: Mask, parts: int, light: bool) -> _Spot | Non
     if np.count_nonzero(same) < _OWN_GROUND * np.count_nonzero(ring):
         return None
     around = window.image[same]
-    low, middle, high = np.percentile(around, (10, 50, 75))
-    contrast = level - float(middle)
+    middle = float(np.median(around))
+    low, high = np.percentile(_without_slope(around, same), (10, 75))
+    contrast = level - middle
     if contrast < _CONTRAST * (1 if np.count_nonzero(same) > 0.97 * np.count_nonzero(ring) else 2):
         return None
     open_share = float(np.mean(around < middle + (1 - _APART) * contrast))
     edge = core & (cv2.erode(thick, np.ones((3, 3), np.uint8)) == 0)
     sharp = float(np.median(window.slope[edge])) / contrast
     strong = contrast > _STRONG
-    even = _EVEN * contrast * (2 if strong and open_share > 0.97 else 1)
+    alone = strong and open_share > 0.97 and bool(same[ring].all())
     # Nothing may touch the mark: a screw touches its plate, and the corner of a frame the frame.
     free = float(np.mean(window.image[close] < middle + (1 - _APART) * contrast))
-    if free < _FREE[strong] or open_share < _OPEN[strong] or high - low > even or sharp < _SHARP:
+    sure = free >= _FREE[strong] and open_share >= _OPEN[strong] and high - low <= _EVEN[strong + alone] * contrast
+    if sharp < _SHARP[strong] or not (sure or (strong and open_share > 0.5)):
         return None
-    value = round(float(middle))
-    return _Spot(
-        left, top, right, bottom, value if light else 255 - value, light, _is_disc(thick, height, width), parts
-    )
+    value = round(middle)
+    value = value if light else 255 - value
+    return _Spot(left, top, right, bottom, value, light, _is_disc(thick, height, width), parts, sure)
+
+
+def _without_slope(values: Numbers, where: Mask) -> Floats:
+    """Values at some pixels, less the plane that fits them best: ground may lie aslant, as beside the skin."""
+    rows, columns = np.nonzero(where)
+    design = np.column_stack([rows - rows.mean(), columns - columns.mean()])
+    grey = values - values.mean()
+    square = design.T @ design + 1e-6 * np.eye(2)
+    rest: Floats = grey - design @ np.linalg.solve(square, design.T @ grey)
+    return rest
 
 
 _DISC_2 = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-_DISC_3 = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 _DISC_5 = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
 
 
@@ -256,17 +282,27 @@ def _joined(spots: Sequence[_Spot], longer: int) -> list[list[_Spot]]:
         touching = [group for group in groups if any(_belong(spot, other, longer) for other in group)]
         groups = [group for group in groups if not any(group is other for other in touching)]
         groups.append([spot, *(other for group in touching for other in group)])
-    return groups
+    return [group for group in groups if any(spot.sure for spot in group) and _fill(group) >= _FILL]
+
+
+def _fill(spots: Sequence[_Spot]) -> float:
+    """Share of the box about some spots that their own boxes fill."""
+    width = max(s.right for s in spots) - min(s.left for s in spots)
+    height = max(s.bottom for s in spots) - min(s.top for s in spots)
+    return sum((s.right - s.left) * (s.bottom - s.top) for s in spots) / (width * height)
 
 
 def _belong(one: _Spot, other: _Spot, longer: int) -> bool:
     if one.disc or other.disc:
         return False
     heights = one.bottom - one.top, other.bottom - other.top
+    if not (one.sure and other.sure) and max(heights) > _TEXT_HEIGHT * longer:
+        return False
     across = max(one.left, other.left) - min(one.right, other.right)
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
-    if max(heights) <= _TEXT_HEIGHT * longer:
-        return across <= 2 * max(heights) and down <= 1.2 * max(heights)
+    lines = max(heights) <= _TEXT_HEIGHT * longer or min(one.parts, other.parts) >= 3
+    if lines and min(heights) <= _TEXT_HEIGHT * longer:
+        return across <= 2 * min(heights) and down <= 1.2 * min(heights)
     return across <= 0.6 * max(heights) and down < 0
 
 
