@@ -21,10 +21,11 @@ from pathlib import Path
 
 from common import write
 
+from osteon.dataset.steps import describe
 from osteon.errors import UnreadableImage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.dicom.fuzzing import Specimen, as_it_is, cropped, led_through, longest_recipe, mutants
+from tests.dicom.fuzzing import Specimen, as_it_is, cropped, led_through, most_steps, mutants
 from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY
 from tests.make import SHARED
 
@@ -75,7 +76,7 @@ def main() -> None:
     figures = {
         "mutants": outcome.count,
         "seed": options.seed,
-        "recipe": longest_recipe(),
+        "recipe": describe(most_steps()),
         "past_preamble": outcome.past_preamble,
         "past_preamble_share": round(outcome.past_preamble / outcome.count, 4),
         "prepared": outcome.prepared,

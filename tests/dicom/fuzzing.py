@@ -16,13 +16,14 @@ from osteon.dataset.guard import Limits
 from osteon.dataset.ingest import ingest
 from osteon.dataset.pipeline import prepare
 from osteon.dataset.steps import RECIPES
+from osteon.dataset.steps.bodyparts import BodyPartFilter
 from osteon.dicom.attributes import Attributes
 from osteon.dicom.chain import encoding_of
 from osteon.dicom.decoders import words_of
 from osteon.dicom.read import bytes_of
 from osteon.errors import UnreadableImage
 from osteon.tasks.fracture import FRACTURE
-from osteon.types import REFUSAL_CODES, Progress, Refusal, silent
+from osteon.types import REFUSAL_CODES, Progress, Recipe, Refusal, silent
 from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY, a_file
 from tests.dicom.mutate import mutate
 
@@ -130,7 +131,6 @@ def led_through(
     damaged: Iterator[bytes],
     folder: Path,
     *,
-    recipe: str = "",
     seconds: float = 10,
     workers: int = 1,
     progress: Progress = silent,
@@ -140,13 +140,11 @@ def led_through(
     Args:
         damaged: the files.
         folder: takes the export and the prepared set.
-        recipe: by name; "" takes the one with the most steps.
         seconds: what one image may take.
         workers: processes.
         progress: of both passes, one after the other.
     """
     export, past, paths = folder / "export", 0, []
-    recipe = recipe or longest_recipe()
     for number, data in enumerate(damaged):
         path = f"{number // 500:02d}/{number:05d}"
         (export / path).parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +156,7 @@ def led_through(
     done = prepare(
         found.manifest,
         export,
-        RECIPES[recipe],
+        most_steps(),
         folder / "prepared",
         refusals=found.refusals,
         workers=workers,
@@ -179,9 +177,9 @@ def led_through(
     )
 
 
-def longest_recipe() -> str:
-    """Name of the recipe with the most steps, in which most can go wrong."""
-    return max(RECIPES, key=lambda name: len(RECIPES[name]))
+def most_steps() -> Recipe:
+    """The recipe with the most steps, without the filter that would leave out nearly all mutants by their body part."""
+    return tuple(step for step in max(RECIPES.values(), key=len) if not isinstance(step, BodyPartFilter))
 
 
 def _is_past_preamble(data: bytes) -> bool:

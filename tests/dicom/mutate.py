@@ -20,6 +20,7 @@ _WORDS = (0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 4096, 10_000, 32_767,
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _SYNTAX = b"\x02\0\x10\0UI"
 _PREAMBLE = 132
+_PIXEL_DATA = b"\xe0\x7f\x10\0"
 _SIZES = (  # little-endian tags of what says how large and of what kind the pixels are
     b"\x28\0\x02\0",  # SamplesPerPixel
     b"\x28\0\x10\0",  # Rows
@@ -150,9 +151,10 @@ def _noise(data: bytearray, rng: np.random.Generator) -> None:
 
 
 def _damage_stream(data: bytearray, rng: np.random.Generator) -> None:
-    """Bits and bytes of the last two thirds, which are pixels in nearly all files: the header stays whole."""
+    """Bits and bytes of the pixel data, where they can be found: the header stays whole."""
+    first = min(max(data.find(_PIXEL_DATA), len(data) // 3), len(data) - 1)
     for _ in range(int(rng.integers(1, 6))):
-        at = int(rng.integers(len(data) // 3, len(data)))
+        at = int(rng.integers(first, len(data)))
         what = rng.random()
         if what < 0.4:
             data[at] ^= 1 << int(rng.integers(8))
@@ -162,7 +164,7 @@ def _damage_stream(data: bytearray, rng: np.random.Generator) -> None:
         elif what < 0.85:
             data[at : at + 2] = (b"\xff\xd9", b"\xff\x90", b"\xff\xda", b"\xff\xff")[int(rng.integers(4))]
         else:
-            source = int(rng.integers(len(data)))
+            source = int(rng.integers(first, len(data)))
             length = min(int(rng.integers(1, 65)), len(data) - max(at, source))
             data[at : at + length] = data[source : source + length]
 

@@ -12,6 +12,7 @@ from pydicom import uid
 from pydicom.dataset import FileMetaDataset
 
 from osteon.dicom import read as door
+from osteon.dicom.parsing import parse
 from osteon.dicom.read import peek, read
 from osteon.errors import NotFound, UnreadableImage
 from osteon.types import REFUSAL_CODES, Radiograph
@@ -93,6 +94,14 @@ def test_a_deflated_bomb_is_refused_before_it_unpacks() -> None:
     with pytest.raises(UnreadableImage) as caught:
         read(bomb[132:])  # no preamble: the meta information comes first
     assert caught.value.code == "too_large"
+
+
+def test_what_stands_behind_the_pixels_is_not_parsed() -> None:
+    data = a_radiograph_file(stored_values(), bits=12) + b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0"
+    for whole in (True, False):
+        dataset, has_pixels = parse(data, whole=whole)
+        assert (has_pixels, "PixelData" in dataset) == (True, whole)
+        assert (0xFFFC, 0xFFFC) not in dataset
 
 
 def test_empty_elements_by_the_million_keep_nobody_busy() -> None:

@@ -31,7 +31,7 @@ def parse(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
 
     Args:
         data: bytes of the file; the preamble may be missing.
-        whole: with the pixel data, if they can be parsed; else without.
+        whole: with the pixel data, if they can be parsed; else without. What stands behind them is never parsed.
 
     Raises:
         UnreadableImage: `not_dicom` or `too_large`.
@@ -39,10 +39,10 @@ def parse(data: bytes, *, whole: bool) -> tuple[FileDataset, bool]:
     met: list[int] = []
 
     def behind_pixels(tag: BaseTag) -> bool:
-        behind = bool(met)
+        passed = bool(met)
         if tag in _PIXEL_TAGS:
             met.append(tag)
-        return behind
+        return passed
 
     def at_pixels(tag: BaseTag) -> bool:
         return behind_pixels(tag) or bool(met)
