@@ -48,8 +48,9 @@ def valley(grey: Grey, mask: Mask, ground: float) -> Mask | None:
     above = np.maximum(grey - np.float32(ground), 0).astype(np.float32)
     small = np.asarray(cv2.resize(above, size, interpolation=cv2.INTER_AREA), np.float32)
     body = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    columns = np.flatnonzero(body.any(axis=0))
-    if len(columns) < 8:
+    rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
+    # Of a body twice as wide as high at least one half is wider than high, wherever the valley runs.
+    if len(columns) < 8 or columns[-1] - columns[0] + 1 > 2 * (rows[-1] - rows[0] + 1):
         return None
     margin = int(0.22 * (columns[-1] - columns[0]))
     path = _darkest_path(small, int(columns[0]) + margin, int(columns[-1]) - margin)
@@ -87,12 +88,11 @@ def _darkest_path(small: NDArray[np.float32], first: int, last: int) -> NDArray[
     for row in range(1, len(total)):
         above = total[row - 1]
         total[row, 1:-1] += np.minimum(np.minimum(above[:-2], above[2:]), above[1:-1])
-    path = np.empty(len(total), np.intp)
-    path[-1] = np.argmin(total[-1])
-    for row in range(len(total) - 2, -1, -1):
-        low = path[row + 1] - 1
-        path[row] = low + np.argmin(total[row, low : low + 3])
-    return path + (first - 1)
+    path, sums = [int(np.argmin(total[-1]))], total.tolist()  # single numbers: lists are quicker than arrays
+    for values in reversed(sums[:-1]):
+        below = path[-1]
+        path.append(min((below - 1, below, below + 1), key=values.__getitem__))
+    return np.array(path[::-1], np.intp) + (first - 1)
 
 
 def _divider(image: Grey) -> tuple[int, int] | None:
@@ -103,13 +103,15 @@ def _divider(image: Grey) -> tuple[int, int] | None:
     low, high = _middle(image.shape[0])
     if low < 3:
         return None
-    middle, above, below = (image[low + d : high + d].astype(np.int16) for d in (0, -3, 3))
-    brighter, darker = np.maximum(above, below), np.minimum(above, below)
-    lit = darker > 24
-    white = (middle > brighter + 8).mean(axis=1)
-    black = ((middle < darker - 8) & lit).sum(axis=1) / np.maximum(lit.sum(axis=1), 1)
+    middle, above, below = (image[low + d : high + d] for d in (0, -3, 3))
+    brighter, darker = cv2.max(above, below), cv2.min(above, below)
+    lit, width = np.asarray(darker > 24), image.shape[1]
+    # OpenCV subtracts down to zero and not below it: what is darker by any amount is not brighter by 8.
+    white = np.count_nonzero(cv2.subtract(middle, brighter) > 8, axis=1) / width
+    seen = np.count_nonzero(lit, axis=1)
+    black = np.count_nonzero((cv2.subtract(darker, middle) > 8) & lit, axis=1) / np.maximum(seen, 1)
     # A limb that is short across the line shows little of a dark one, which must then be whole.
-    black[(lit.mean(axis=1) < 0.05) | ((lit.mean(axis=1) < 0.15) & (black < 0.97))] = 0
+    black[(seen / width < 0.05) | ((seen / width < 0.15) & (black < 0.97))] = 0
     score = np.maximum(white, black)
     best = int(np.argmax(score))
     return (low + best, low + best) if score[best] > 0.85 else None
@@ -121,7 +123,7 @@ def _white_bundle(image: Grey) -> tuple[int, int] | None:
     white = np.percentile(image[::3, ::3], 99.5)
     if white < 100 or high - low < 8:
         return None
-    rows = np.flatnonzero((image[low:high] >= 0.9 * white).mean(axis=1) > 0.93)
+    rows = np.flatnonzero(np.count_nonzero(image[low:high] >= 0.9 * white, axis=1) / image.shape[1] > 0.93)
     if not rows.size or rows[0] < (high - low) // 8 or rows[-1] >= high - low - (high - low) // 8:
         return None
     return low + int(rows[0]), low + int(rows[-1])
