@@ -17,6 +17,7 @@ from osteon.dataset.steps.parts import PartSplitter as PartSplitter
 from osteon.dataset.steps.placing import FitSquare as FitSquare
 from osteon.dataset.steps.placing import PadToAspect as PadToAspect
 from osteon.dataset.steps.polarity import ColourInversion as ColourInversion
+from osteon.dataset.steps.region import RegionOfInterest as RegionOfInterest
 from osteon.dataset.steps.rotation import RotationAlignment as RotationAlignment
 from osteon.errors import BadTable, UnreadableImage, unknown_name
 from osteon.types import Radiograph, Recipe, Step
@@ -30,14 +31,36 @@ STEPS: dict[str, type[Any]] = {
         MarkerRemoval,
         PartSplitter,
         RotationAlignment,
+        RegionOfInterest,
         PadToAspect,
         FitSquare,
     )
 }
 """Step name → class; a recipe in JSON may name these."""
 
-RECIPES: dict[str, Recipe] = {"ANY": (ColourInversion(), FitSquare())}
-"""Recipe name → recipe. ANY suits every radiograph; recipes for one body part join here."""
+RECIPES: dict[str, Recipe] = {
+    "ANY": (ColourInversion(), FitSquare()),
+    "WRIST": (
+        BodyPartFilter(("wrist",), keep_unnamed=True),
+        ColourInversion(),
+        PartSplitter(),
+        CollimationCrop(),
+        MarkerRemoval(),
+        RotationAlignment(),
+        RegionOfInterest(),
+        FitSquare(),
+    ),
+    "LONG_BONE": (
+        ColourInversion(),
+        PartSplitter(),
+        CollimationCrop(),
+        MarkerRemoval(),
+        RotationAlignment(fingers_up=False),
+        FitSquare(),
+    ),
+}
+"""Recipe name → recipe. ANY suits every radiograph and hides nothing; WRIST leaves the distal forearm, fingers up;
+LONG_BONE leaves each limb, its long axis upright. Why in this order: `docs/results/steps.md`."""
 
 
 def apply(recipe: Recipe, radiograph: Radiograph) -> list[Radiograph]:

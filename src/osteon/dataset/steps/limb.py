@@ -82,13 +82,17 @@ def otsu(counts: NDArray[np.float64]) -> int:
 def levels_of(values: Grey) -> Levels:
     """The levels of (n,) values, by the rule that `limbs` states."""
     counts = np.bincount(values, minlength=256).astype(float)
+    if np.count_nonzero(counts) < 2:
+        return Levels(float(values[0]), values[0] + 4.0, float(values[0]), float(values[0]))
     bone = otsu(counts)
     ground = int(np.argmax(np.convolve(counts, [1, 2, 3, 2, 1], "same")[: bone + 1]))
     below, offset = counts[: ground + 1], np.arange(ground + 1) - ground
     # Soft tissue lies only above the ground level, so that its dark half alone tells how noisy the ground is.
     noise = float(np.sqrt((below * offset**2).sum() / max(below.sum(), 1)))
     white = float(np.searchsorted(np.cumsum(counts), 0.998 * counts.sum()))
-    return Levels(ground, ground + max(4 * noise, 0.2 * (bone - ground), 4), bone, white)
+    # Where tissue fills so much that it is the commonest level, only bone stands out.
+    tissue = min(max(4 * noise, 0.2 * (bone - ground), 4), max(bone - ground, 4))
+    return Levels(ground, ground + tissue, bone, white)
 
 
 def _limbs_in(small: Grey, region: Mask, depth: int) -> list[Mask]:
@@ -96,6 +100,8 @@ def _limbs_in(small: Grey, region: Mask, depth: int) -> list[Mask]:
     if region.sum() < 0.01 * small.size:
         return []
     levels = levels_of(small[region])
+    if levels.white <= levels.tissue:
+        return []
     if depth < _DEPTH:
         fields = _fields_in_lead(small, region, levels)
         if fields:

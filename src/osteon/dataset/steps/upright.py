@@ -60,17 +60,21 @@ def distal_up(image: Grey, limb: Mask) -> bool:
     return fitted()(end_profile(image, limb)) >= 0
 
 
-def end_profile(image: Grey, limb: Mask) -> Floats:
-    """The (MEASURES, HEIGHTS) measures of a limb, from its upper end to its lower one; arguments as of `distal_up`."""
+def end_profile(image: Grey, limb: Mask, heights: int = HEIGHTS) -> Floats:
+    """The (MEASURES, heights) measures of a limb, from its upper end to its lower one; arguments as of `distal_up`."""
+
+    def stretches(values: NDArray[Any]) -> Floats:
+        return _stretches(values, heights)
+
     mask = limb.astype(np.float32)
     low, high = np.percentile(image[limb], [2, 98])
     grey = ((cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7) - low) / max(high - low, 1)).astype(np.float32)
     # Steps at the skin line, and where the plate ends, are none of the limb's.
     inner = cv2.erode(mask, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    area, inside = _stretches(mask) + 0.5, _stretches(inner) + 0.5
-    mean = _stretches(grey * mask) / area
+    area, inside = stretches(mask) + 0.5, stretches(inner) + 0.5
+    mean = stretches(grey * mask) / area
     across, along, fine = (
-        _stretches(np.abs(step) * inner) / inside
+        stretches(np.abs(step) * inner) / inside
         for step in (
             cv2.Sobel(grey, cv2.CV_32F, 1, 0),
             cv2.Sobel(grey, cv2.CV_32F, 0, 1),
@@ -82,13 +86,13 @@ def end_profile(image: Grey, limb: Mask) -> Floats:
         [
             area / area.mean(),
             mean,
-            np.sqrt(np.maximum(_stretches(grey * grey * mask) / area - mean**2, 0)),
+            np.sqrt(np.maximum(stretches(grey * grey * mask) / area - mean**2, 0)),
             np.log(across + 0.02),
             np.log(along + 0.02),
             np.log(fine + 0.01),
             np.log((along + 0.02) / (across + 0.02)),
-            _stretches(_peaks(grey, limb)) / 3,
-            _stretches(runs) / 2,
+            stretches(_peaks(grey, limb)) / 3,
+            stretches(runs) / 2,
         ]
     )
 
@@ -100,10 +104,10 @@ def fitted() -> EndRule:
     return EndRule(**{name: np.asarray(content[name], float) for name in EndRule.__dataclass_fields__})
 
 
-def _stretches(values: NDArray[Any]) -> Floats:
-    """The sums of rows, averaged over the rows of each stretch; (HEIGHTS,)."""
+def _stretches(values: NDArray[Any], heights: int) -> Floats:
+    """The sums of rows, averaged over the rows of each stretch; (heights,)."""
     rows = values.sum(axis=1, dtype=np.float64)[:, None]
-    return np.asarray(cv2.resize(rows, (1, HEIGHTS), interpolation=cv2.INTER_AREA)[:, 0], float)
+    return np.asarray(cv2.resize(rows, (1, heights), interpolation=cv2.INTER_AREA)[:, 0], float)
 
 
 def _peaks(grey: NDArray[np.float32], limb: Mask) -> Mask:
