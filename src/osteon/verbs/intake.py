@@ -62,8 +62,10 @@ def ingest(
         _write_csv(out / UNLABELLED, taken.studies_without_label)
         _write_csv(out / UNMET, taken.labels_without_study)
         _write_csv(out / OUTLIERS, taken.outliers)
-        _write_survey(out, taken, TASKS[task], f"Survey of {source.resolve().name}", rules.max_instances)
+        _write_survey(out, taken, TASKS[task], "Survey of an export", rules.max_instances)
         if taken.manifest.empty:
+            for stale in (MANIFEST, runs.RECORD):  # of an earlier run: no table may speak of what is not taken
+                (out / stale).unlink(missing_ok=True)
             raise _nothing_taken(taken, out)
         tables.write(out / MANIFEST, taken.manifest, tables.MANIFEST)
         result |= {
