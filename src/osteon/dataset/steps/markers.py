@@ -168,7 +168,7 @@ def _spots(image: NDArray[np.uint8], light: bool) -> Iterable[_Spot]:
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(high, connectivity=8)
     small = (np.maximum(boxes[:, 2], boxes[:, 3]) <= _LARGEST * longer) & (boxes[:, 4] >= 4)
     small[0] = False
-    strokes = small[labels].astype(np.uint8)
+    strokes = small.astype(np.uint8)[labels]
     # A letter in a frame is one mark with its frame: what an outline encloses belongs to it.
     outlines, _ = cv2.findContours(
         cv2.dilate(strokes, np.ones((5, 7), np.uint8)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
@@ -212,42 +212,54 @@ def _judged(window: _Window, core: Mask, parts: int, light: bool) -> _Spot | Non
     rows, columns = (np.flatnonzero(core.any(axis=axis)) for axis in (1, 0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     height, width = bottom - top, right - left
+    # From here on, what is quick to tell comes first: most strokes are no marks.
+    if np.count_nonzero(core) < max(10, _FILL / 2 * height * width) or max(height, width) < 5:
+        return None
     thick = core.astype(np.uint8)
     outlines, _ = cv2.findContours(thick, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(thick.copy(), outlines, -1, 1, cv2.FILLED)
     near, nearer = cv2.dilate(filled, _DISC_2) > 0, cv2.dilate(filled, np.ones((3, 3), np.uint8)) > 0
     close, ring = near & ~nearer, (cv2.dilate(filled, _DISC_5) > 0) & ~near
-    if (
-        np.count_nonzero(core) < max(10, _FILL / 2 * height * width)
-        or max(height, width) < 5
-        or np.count_nonzero(ring) < 12
-    ):
+    about = np.count_nonzero(ring)
+    if about < 12:
         return None
-    level = float(np.percentile(window.image[core], 80))
-    base = float(np.median(window.ground[core]))
+    (level,) = _percentiles(window.image[core], 80)
+    (base,) = _percentiles(window.ground[core], 50)
     # A frame or a body beside the mark is ground of another kind; a bone is not, being narrower than the opening.
     same = ring & (window.ground < base + 0.3 * (level - base))
-    if np.count_nonzero(same) < _OWN_GROUND * np.count_nonzero(ring):
+    owned = np.count_nonzero(same)
+    if owned < _OWN_GROUND * about:
         return None
     around = window.image[same]
-    middle = float(np.median(around))
-    low, high = np.percentile(_without_slope(around, same), (10, 75))
+    (middle,) = _percentiles(around, 50)
     contrast = level - middle
-    if contrast < _CONTRAST * (1 if np.count_nonzero(same) > 0.97 * np.count_nonzero(ring) else 2):
+    if contrast < _CONTRAST * (1 if owned > 0.97 * about else 2):
+        return None
+    edge = core & (cv2.erode(thick, np.ones((3, 3), np.uint8)) == 0)
+    strong = contrast > _STRONG
+    if _percentiles(window.slope[edge], 50)[0] / contrast < _SHARP[strong]:
         return None
     open_share = float(np.mean(around < middle + (1 - _APART) * contrast))
-    edge = core & (cv2.erode(thick, np.ones((3, 3), np.uint8)) == 0)
-    sharp = float(np.median(window.slope[edge])) / contrast
-    strong = contrast > _STRONG
-    alone = strong and open_share > 0.97 and bool(same[ring].all())
     # Nothing may touch the mark: a screw touches its plate, and the corner of a frame the frame.
     free = float(np.mean(window.image[close] < middle + (1 - _APART) * contrast))
-    sure = free >= _FREE[strong] and open_share >= _OPEN[strong] and high - low <= _EVEN[strong + alone] * contrast
-    if sharp < _SHARP[strong] or not (sure or (strong and open_share > 0.5)):
+    sure = free >= _FREE[strong] and open_share >= _OPEN[strong]
+    if sure:
+        low, high = _percentiles(_without_slope(around, same), 10, 75)
+        alone = strong and open_share > 0.97 and bool(same[ring].all())
+        sure = high - low <= _EVEN[strong + alone] * contrast
+    if not (sure or (strong and open_share > 0.5)):
         return None
     value = round(middle)
     value = value if light else 255 - value
     return _Spot(left, top, right, bottom, value, light, _is_disc(thick, height, width), parts, sure)
+
+
+def _percentiles(values: Numbers, *shares: int) -> list[float]:
+    """Percentiles as of NumPy, interpolated linearly; for a few hundred values in a tenth of its time."""
+    ordered = np.sort(values)
+    places = [(len(ordered) - 1) * share / 100 for share in shares]
+    pairs = [(float(ordered[math.floor(at)]), float(ordered[math.ceil(at)]), at % 1) for at in places]
+    return [below + (above - below) * part for below, above, part in pairs]
 
 
 def _without_slope(values: Numbers, where: Mask) -> Floats:
