@@ -39,7 +39,7 @@ system:  ## system packages that some tests need (Debian, as root)
 	apt-get update -qq
 	apt-get install -qq -y --no-install-recommends dcmtk dicom3tools libgdcm-tools > /dev/null
 
-bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (ten minutes)
+bench: .venv/ready  ## every benchmark, with JSON under docs/results/benchmarks (half an hour)
 	for script in benchmarks/[a-z]*.py; do \
 		case $$script in */common.py) continue;; esac; \
 		$(BIN)/python $$script --json docs/results/benchmarks/$$(basename $$script .py).json || exit 1; \

@@ -11,7 +11,6 @@ in a folder.
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import sys
 import tempfile
@@ -88,7 +87,6 @@ def main() -> None:
         "crashed_or_hung": [f"{refusal.path}: {refusal.code}: {refusal.reason}" for refusal in lost],
         "seconds": round(seconds, 1),
         "limit_s": options.seconds,
-        "largest_resident_MB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
     }
     for name, value in figures.items():
         print(f"{name}: {value}")
