@@ -120,13 +120,21 @@ def _divider(image: Grey) -> tuple[int, int] | None:
 def _white_bundle(image: Grey) -> tuple[int, int] | None:
     """First and last row that is white for 93 % of its length, with other rows to both sides, or None."""
     low, high = _middle(image.shape[0])
-    white = np.percentile(image[::3, ::3], 99.5)
+    white = _percentile(image[::3, ::3], 99.5)
     if white < 100 or high - low < 8:
         return None
     rows = np.flatnonzero(np.count_nonzero(image[low:high] >= 0.9 * white, axis=1) / image.shape[1] > 0.93)
     if not rows.size or rows[0] < (high - low) // 8 or rows[-1] >= high - low - (high - low) // 8:
         return None
     return low + int(rows[0]), low + int(rows[-1])
+
+
+def _percentile(image: Grey, share: float) -> float:
+    """A percentile as of NumPy, interpolated linearly; by counting grey values, in half its time."""
+    upto = np.cumsum(np.bincount(image.ravel(), minlength=256))
+    at = (image.size - 1) * share / 100
+    below, above = np.searchsorted(upto, (np.floor(at), np.ceil(at)), side="right")
+    return float(below + (above - below) * (at % 1))
 
 
 def _middle(length: int) -> tuple[int, int]:
