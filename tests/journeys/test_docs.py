@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 Osteon = Callable[..., tuple[int, str, str]]
@@ -26,6 +27,7 @@ def workplace(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.chdir(tmp_path)
     shutil.copytree(path / "cohort", "export")
     shutil.copy(path / "cohort" / "labels.csv", "labels.csv")
+    pd.read_csv("labels.csv").to_excel("reports.xlsx", index=False)
     study = path / "unseen" / "dicom" / "PH0001"
     shutil.copy(study / "1.dcm", "wrist-ap.dcm")
     shutil.copy(study / "2.dcm", "wrist-lat.dcm")
@@ -35,7 +37,8 @@ def workplace(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def test_a_reader_can_type_what_the_pages_say(workplace: Path, osteon: Osteon) -> None:
-    pages = ("how-to/own-data.md", "how-to/read-a-study.md", "how-to/own-model.md")
+    pages = ("how-to/own-data.md", "how-to/read-a-study.md", "how-to/own-model.md", "how-to/deidentify.md")
+    pages += ("how-to/hospital-export.md",)
     for words in [w for page in pages for w in commands_of(page)]:
         code, _, err = osteon(*words)
         assert code == 0, f"osteon {shlex.join(words)}: {err}"

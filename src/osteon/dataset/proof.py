@@ -94,7 +94,9 @@ def prove(
         progress(done, len(images))
     if LABELS in paths:
         found += [Found(LABELS, violation) for violation in _of_labels((tree / LABELS).read_bytes())]
-    return Proof(len(images), compared, sorted(found, key=lambda one: (one.file, one.violation.attribute)))
+    return Proof(
+        len(images) + (LABELS in paths), compared, sorted(found, key=lambda one: (one.file, one.violation.attribute))
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,6 @@ def _of_labels(data: bytes) -> list[Violation]:
     fine: dict[str, Callable[[str], object]] = {
         "patient": PATTERN.fullmatch,
         "study": is_ours,
-        "instance": is_ours,
         "file": FILE_NAME.fullmatch,
     }
     return [

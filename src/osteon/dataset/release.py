@@ -169,11 +169,11 @@ def _write_labels(
     carried = [*answers, *((name, name) for name in keep_columns)]
     with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "patient", "study", "instance", *(name for name, _ in carried)])
+        writer.writerow(["file", "patient", "study", *(name for name, _ in carried)])
         for one in sorted(made, key=lambda one: one.file):
             values = [rows.at[one.image, column] for _, column in carried]
             texts = ["" if pd.isna(value) else str(value) for value in values]
-            writer.writerow([one.file, one.patient, one.study, one.instance, *texts])
+            writer.writerow([one.file, one.patient, one.study, *texts])
 
 
 def _remove_others(out: Path, made: Sequence[Cleaned]) -> None:

@@ -115,8 +115,11 @@ def _rows(grey: _Grey, noise: _Grey, letters: Letters) -> list[Box]:
 
 
 def _hat(grey: _Grey, letters: Letters) -> _Grey:
-    """How much brighter each pixel is than its ground, if it belongs to something thin: the white top-hat."""
-    reach = max(5, round(letters.tallest * max(grey.shape) / 2.5) | 1)
+    """How much brighter each pixel is than its ground, if it belongs to something thin: the white top-hat.
+
+    It reaches further than the strokes of writing are wide, so that a large lead letter is one shape, not its corners.
+    """
+    reach = max(5, round(letters.tallest * max(grey.shape) / 1.2) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach))
     return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel), np.float32)
 
