@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import imagecodecs
@@ -16,7 +17,7 @@ from pydicom import dcmread, uid
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import get_decoder
 
-from osteon.dicom.codecs import CODECS
+from osteon.dicom.codecs import CODECS, _heard_by_hooks
 from osteon.dicom.decoders import NATIVE, PLUGIN, decoder_of
 from osteon.dicom.parsing import inflated
 from osteon.dicom.read import read
@@ -248,6 +249,29 @@ def test_an_htj2k_stream_with_a_hole_is_refused(dropped: int) -> None:
     del frame[3000 : 3000 + dropped]
     error = refusal(with_frame(stored, bytes(frame), uid.HTJ2KLossless, bits=12))
     assert "do not add up" in error.message
+
+
+def test_the_last_part_of_an_htj2k_stream_may_leave_its_length_open() -> None:
+    stored = stored_values(bits=12)
+    frame = bytearray(imagecodecs.htj2k_encode(stored, reversible=True))
+    start = frame.index(b"\xff\x90")
+    frame[start + 6 : start + 10] = bytes(4)
+    for padding in (b"", b"\0"):
+        data = with_frame(stored, bytes(frame) + padding, uid.HTJ2KLossless, bits=12, **as_stored(0, 12))
+        assert (read(data).pixels == stored).all()
+    for end in (b"\xff\x90", b"\xff\x90\0", b"", b"\xff"):
+        data = with_frame(stored, bytes(frame[:-2]) + end, uid.HTJ2KLossless, bits=12)
+        assert refusal(data).code == "undecodable"
+
+
+def test_errors_of_others_reach_their_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", reports.append)
+    with _heard_by_hooks("_htj2k") as errors:
+        for source in ("somebody else's __del__", "imagecodecs._htj2k._copy_from_codestream"):
+            sys.unraisablehook(SimpleNamespace(object=source, exc_value=ValueError(source)))  # type: ignore[arg-type]
+    assert [report.object for report in reports] == ["somebody else's __del__"]
+    assert errors == ["imagecodecs._htj2k._copy_from_codestream"]
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])

@@ -101,11 +101,10 @@ def _refuse_missing_tiles(frame: bytes) -> None:
     at = 2
     while frame[at : at + 1] == b"\xff" and frame[at + 1 : at + 2] not in (b"\x90", b"\xd9"):
         at += 2 + max(2, _be(frame, at + 2, 2))
-    while frame[at : at + 2] == b"\xff\x90":
-        # A tile-part of length 0 reaches to the end of the stream, which a byte of padding may follow.
-        at = at + length if (length := _be(frame, at + 6, 4)) else len(frame.rstrip(b"\0")) - 2
-        if length in range(1, 14):
-            break
+    while frame[at : at + 2] == b"\xff\x90" and (length := _be(frame, at + 6, 4)) >= 14:
+        at += length
+    if frame[at : at + 2] == b"\xff\x90" and length == 0:  # the last part, which reaches to the end of the stream
+        at = len(frame.rstrip(b"\0")) - 2
     if frame[at : at + 2] != b"\xff\xd9":
         raise ValueError("the parts of the stream do not add up to its end marker: it is damaged or cut short")
 
