@@ -53,8 +53,14 @@ def test_an_archive_may_be_the_whole_source(tmp_path: Path) -> None:
 
 def test_what_is_no_image_by_name_is_not_given_inside_an_archive_either(tmp_path: Path) -> None:
     names = ["DICOMDIR", "CD/DICOMDIR", ".x.png", "__MACOSX/._1.png", "labels.csv", ".git/a", "t.xlsx", "w\\DICOMDIR"]
-    an_archive(tmp_path / "e.zip", {**dict.fromkeys(names, b"x"), "folder/": b"", "1.png": a_png()})
-    assert files_given(tmp_path) == ["e.zip!/1.png"]
+    kept = {"1.png": a_png(), "t.csv/2.png": a_png(2)}
+    an_archive(tmp_path / "e.zip", {**dict.fromkeys(names, b"x"), "folder/": b"", **kept})
+    assert files_given(tmp_path) == ["e.zip!/1.png", "e.zip!/t.csv/2.png"]
+    # In a tree the same names count the same.
+    for name, content in kept.items():
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_bytes(content)
+    assert files_given(tmp_path / "tree") == list(kept)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../../up.png", "a/../../b.png", "C:\\x.png", "ö n.png"])

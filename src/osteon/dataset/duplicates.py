@@ -40,6 +40,10 @@ _FLAT = 1.0  # grey levels; with less fine structure than this, images agree by 
 _BLOCK = 256  # rows of the distance matrix held at once
 
 
+OTHER_PIXELS, OTHER_PATIENT = "with other pixels", "which is of another patient"
+"""How the reasons of copies end that a person should look at."""
+
+
 def same_file(frame: pd.DataFrame) -> Dropped:
     """Rows whose file has the same bytes as that of an earlier row.
 
@@ -56,7 +60,7 @@ def same_instance(frame: pd.DataFrame) -> Dropped:
     again, first = _again(frame, "instance")
     paths, pixels = frame["path"].to_numpy(object), frame["pixels"].to_numpy(object)
     reasons = [
-        f"the same instance as {paths[one]}, with {'the same' if pixels[one] == pixels[row] else 'other'} pixels"
+        f"the same instance as {paths[one]}, {'with the same pixels' if pixels[one] == pixels[row] else OTHER_PIXELS}"
         for one, row in zip(first, np.flatnonzero(again), strict=True)
     ]
     remedy = "look at both: one of them was changed, or their UIDs are wrong"
@@ -68,8 +72,7 @@ def same_pixels(frame: pd.DataFrame) -> Dropped:
     again, first = _again(frame, "pixels")
     paths, patients = frame["path"].to_numpy(object), frame["patient"].to_numpy(object)
     reasons = [
-        f"the same stored pixels as {paths[one]}"
-        + (", which is of another patient" if patients[one] != patients[row] else "")
+        f"the same stored pixels as {paths[one]}" + (f", {OTHER_PATIENT}" if patients[one] != patients[row] else "")
         for one, row in zip(first, np.flatnonzero(again), strict=True)
     ]
     remedy = "nothing to do, unless it is of another patient: then find out whose image it is"

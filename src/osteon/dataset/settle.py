@@ -13,7 +13,7 @@ from osteon import tables
 from osteon.dataset import exclusions
 from osteon.dataset import labels as label_table
 from osteon.dataset.bodypart import resolve
-from osteon.dataset.duplicates import same_file, same_instance, same_pixels
+from osteon.dataset.duplicates import OTHER_PATIENT, OTHER_PIXELS, same_file, same_instance, same_pixels
 from osteon.dataset.exclusions import Rule
 from osteon.dataset.flow import Dropped, Flow, Sieve
 from osteon.dataset.labels import ANSWER, PATIENT, STUDY, Labels
@@ -132,7 +132,12 @@ def settle(
         studies_without_label=unlabelled,
         labels_without_study=unmet,
         outliers=outliers,
-        notes=(*notes, *_about_patients(sieve.frame), *_about_outliers(outliers, rules)),
+        notes=(
+            *notes,
+            *_about_copies(sieve.refusals),
+            *_about_patients(sieve.frame),
+            *_about_outliers(outliers, rules),
+        ),
     )
 
 
@@ -261,6 +266,17 @@ def _about_zeros(table: Labels, rows: int) -> list[str]:
         f"{table.key} as text, and enter the numbers again from their source"
     )
     return [note] if rows else []
+
+
+def _about_copies(refusals: Sequence[Refusal]) -> list[str]:
+    notes = []
+    if unlike := sum(refusal.reason.endswith(OTHER_PIXELS) for refusal in refusals):
+        notes.append(
+            f"{unlike} files have the UID of an instance already taken and other pixels: their UIDs may be wrong"
+        )
+    if moved := sum(refusal.reason.endswith(OTHER_PATIENT) for refusal in refusals):
+        notes.append(f"{moved} files show the pixels of an image of another patient: find out whose they are")
+    return notes
 
 
 def _about_patients(frame: pd.DataFrame) -> list[str]:

@@ -120,7 +120,7 @@ def _is_given(name: str) -> bool:
 
 
 def _is_archive(path: Path) -> bool:
-    if not path.name.lower().endswith(ARCHIVE):
+    if not (path.name.lower().endswith(ARCHIVE) and path.is_file()):
         return False
     try:
         with path.open("rb") as stream:
@@ -134,15 +134,16 @@ def _members_given(archive: Path, path: str) -> list[str]:
     given = list[str]()
     if _is_archive(archive):
         try:
-            given = [path + INSIDE + name for name in _members(archive) if all(map(_is_given, _spelt(name)))]
+            given = [path + INSIDE + name for name in _members(archive) if _is_given_inside(name)]
         except UnreadableImage:
             given = []  # told when the archive itself is read
     return given or [path]
 
 
-def _spelt(name: str) -> list[str]:
-    """The folders and the file in a member's name. `..` is no hidden folder, and some programs write backslashes."""
-    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+def _is_given_inside(name: str) -> bool:
+    # Some programs write backslashes, and `..` is no hidden folder.
+    folders = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return bool(folders) and _is_given(folders[-1]) and not any(part.startswith(".") for part in folders)
 
 
 def _parts(root: Path, path: str) -> tuple[str, str]:
