@@ -30,10 +30,15 @@ _DENSITY = 0.72  # of its span: share of pixels in which the edge is seen
 _LIVELY = 0.10  # share of slopes beyond an edge, up to which nothing is drawn there (a letter, a line of text)
 _PARALLEL = 0.5  # the same along any one line beside the edge: a bone beside its skin has more
 _STEEP = 0.25, 0.5  # of the slope of an edge: what is as steep counts; the second where the edge itself is a cliff
-_STEEP_LEAST = 2.0  # grey levels a pixel
+_STEEP_WITHIN = 2.0, 16.0  # grey levels a pixel
 _CLIFF = 28.0  # grey levels a pixel: steeper than bone or skin
 _MOST = 0.4  # of the field so far: an edge beyond which more lies is no border but a dividing line
-_RISE = 0.5  # of the step: a grey value that goes on rising as much inside belongs to the round edge of a limb
+_RISE = (
+    0.25,
+    0.6,
+)  # of the step: a grey value that rises on as much behind an edge is that of a limb; second: of a cliff
+_AIR = 0.03  # of the field: as much of it having the grey value that lies beyond an edge, that is air
+_SAME = 3.0  # grey levels
 _ASKEW_DEG = 2.5  # up to which two edges count as parallel or at right angles
 _UPRIGHT_DEG = 9.0  # up to which a single edge may slant
 _OUTWARD = 1.5  # work pixels: the field is drawn this much too large, lest it lose a line of pixels
@@ -102,7 +107,7 @@ def _edges(small: Plane) -> list[Edge]:
         down=dy[rows, columns] / slope[rows, columns],
         slope=slope[rows, columns],
     )
-    found: list[Edge] = []
+    found: list[tuple[Edge, float]] = []
     calm = _slopes(small, 1.5)[2]
     inside = np.ones(small.shape, bool)
     x, y = _centred(width), _centred(height)[:, None]
@@ -113,9 +118,9 @@ def _edges(small: Plane) -> list[Edge]:
         if not 0.003 <= lost <= _MOST:
             continue
         share = _STEEP[steep > _CLIFF]
-        lively = calm > max(_STEEP_LEAST, share * steep)
-        if _is_empty(lively, inside & (distance > 3.5), distance) and not _is_round(small, inside, distance):
-            found.append(edge)
+        lively = calm > np.clip(share * steep, *_STEEP_WITHIN)
+        if _is_empty(lively, inside & (distance > 3.5), distance) and not _is_skin(small, inside, distance, steep):
+            found.append((edge, steep))
             inside &= distance <= _OUTWARD
     return _agreeing(found)
 
@@ -133,16 +138,21 @@ def _is_empty(lively: NDArray[np.bool_], beyond: NDArray[np.bool_], distance: Pl
     return not bool((shares[lengths > 20] > _PARALLEL).any())
 
 
-def _agreeing(edges: list[Edge]) -> list[Edge]:
-    """The largest set of edges that are parallel or at right angles: upright ones, or three sides of a slanting one."""
-    if not edges:
-        return edges
-    angles = np.array([math.degrees(math.atan2(edge.down, edge.across)) for edge in edges])
+def _agreeing(found: list[tuple[Edge, float]]) -> list[Edge]:
+    """The largest set of edges that are parallel or at right angles: upright ones, or three sides of a slanting one.
+
+    A single edge has no witness, and must be a cliff.
+    """
+    if not found:
+        return []
+    angles = np.array([math.degrees(math.atan2(edge.down, edge.across)) for edge, _ in found])
     agree = np.abs((angles[:, None] - angles + 45) % 90 - 45) <= _ASKEW_DEG
     best = int(agree.sum(axis=1).argmax())
-    kept = [edge for edge, agrees in zip(edges, agree[best], strict=True) if agrees]
+    kept = [pair for pair, agrees in zip(found, agree[best], strict=True) if agrees]
     slant = abs((angles[best] + 45) % 90 - 45)
-    return kept if slant <= _UPRIGHT_DEG or len(kept) >= 3 else []
+    if (slant > _UPRIGHT_DEG and len(kept) < 3) or (len(kept) == 1 and kept[0][1] <= _CLIFF):
+        return []
+    return [edge for edge, _ in kept]
 
 
 class _Votes(NamedTuple):
@@ -214,14 +224,26 @@ def _fitted(
     return near, (edge, float(np.mean(votes.slope[on_it])))
 
 
-def _is_round(small: Plane, inside: NDArray[np.bool_], distance: Plane) -> bool:
-    """Whether the grey value rises behind the edge as it does behind the skin of a limb, which is round."""
+def _is_skin(small: Plane, inside: Mask, distance: Plane, steep: float) -> bool:
+    """Whether what lies beyond an edge is air beside a limb.
+
+    The grey value rises on behind skin, since limbs are round; and air lies beside a limb on more than one side. An
+    edge that is a cliff is no skin.
+    """
     outer, inner, deep = (
         float(np.median(small[band])) if (band := inside & (np.abs(distance - at) < 0.8)).any() else math.nan
         for at in (3, -3, -10)
     )
     step = inner - outer
-    return bool(step != 0 and (deep - inner) / step > _RISE)
+    if step != 0 and (deep - inner) / step > _RISE[steep > _CLIFF]:
+        return True
+    if steep > _CLIFF or math.isnan(outer):
+        return False
+    # In the middle of the image: around it may lie the other sides of a frame.
+    height, width = (side // 5 for side in small.shape)
+    middle = np.s_[height:-height, width:-width]
+    kept = small[middle][(inside & (distance < -3))[middle]]
+    return bool(kept.size and np.mean(np.abs(kept - outer) <= _SAME) > _AIR)
 
 
 def _slopes(image: Plane, blur: float) -> tuple[Plane, Plane, Plane]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
-from osteon.dataset.steps.field import exposed_field
+from osteon.dataset.steps.field import Field, exposed_field
 from osteon.types import Radiograph
 
 Plane = NDArray[np.float32]
@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 SIDE = 160
 """Longer side in pixels of the copy on which the cues are measured."""
 
+_SLANT = 0.03  # sine of the angle, 2°, from which an edge is not upright
 _DOUBT = 3.0  # log odds up to which an image is looked at in halves, too
 
 
@@ -97,25 +98,28 @@ def whiteness(image: NDArray[np.uint8]) -> float:
     The sum of the cues inside the exposed field, each times its weight. In doubt, the halves of the image are asked,
     too, left and right, upper and lower, each with its own field: two exposures on one plate have none in common.
     """
-    odds = _odds(image)
+    field = exposed_field(image)
+    odds = _odds(image, field)
     height, width = image.shape
-    if abs(odds) >= _DOUBT or min(height, width) < 64:
+    # The halves of a slanting frame are framed by triangles, which nothing finds.
+    slanting = any(min(abs(edge.across), abs(edge.down)) > _SLANT for edge in field.edges)
+    if abs(odds) >= _DOUBT or slanting or min(height, width) < 64:
         return odds
     halves = image[:, : width // 2], image[:, width // 2 :], image[: height // 2], image[height // 2 :]
-    return odds + sum(map(_odds, halves)) / 2
+    return odds + sum(_odds(half, exposed_field(half)) for half in halves) / 2
 
 
-def _odds(image: NDArray[np.uint8]) -> float:
-    found = cues(image)
+def _odds(image: NDArray[np.uint8], field: Field) -> float:
+    found = cues(image, field)
     return float(np.dot(found, WEIGHTS)) if found else 0.0
 
 
-def cues(image: NDArray[np.uint8]) -> Cues | None:
-    """The cues of a (h, w) uint8 image; None if its field is of one value."""
+def cues(image: NDArray[np.uint8], field: Field | None = None) -> Cues | None:
+    """The cues of a (h, w) uint8 image in its exposed field, found here if not given; None if that is of one value."""
+    field = field or exposed_field(image)
     shrink = min(1.0, SIDE / max(image.shape))
     height, width = (max(1, round(side * shrink)) for side in image.shape)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    field = exposed_field(image)
     inside = field.mask((height, width))
     # The blur of its edge is no part of the field.
     core = _shrunk(inside, 3) if field.edges else inside
