@@ -223,11 +223,14 @@ def test_files_that_left_the_export_leave_the_tree(export: Path, clean: Callable
 
 def test_the_key_and_what_stays_may_not_lie_in_what_leaves(export: Path) -> None:
     place = export.parent
-    with pytest.raises(BadTable, match="the key lies in the clean folder"):
+    with pytest.raises(BadTable, match=r"--key .* lies in the clean folder"):
         deidentify(export, place / "clean", place / "clean" / "key")
-    with pytest.raises(BadTable, match="the private lies in the clean folder"):
+    with pytest.raises(BadTable, match=r"--private .* lies in the clean folder"):
         deidentify(export, place / "clean", place / "key", private=place / "clean" / "private")
+    with pytest.raises(BadTable, match=r"--out .* lies in the export"):
+        deidentify(export, export / "clean", place / "key", private=place / "private")
     assert not (place / "clean").exists()
+    assert not (place / "key").exists()
 
 
 def test_pictures_are_refused_since_nothing_tells_what_they_hold(tmp_path: Path) -> None:

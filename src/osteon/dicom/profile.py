@@ -72,6 +72,9 @@ _REQUIRED: Mapping[str, Action] = {
     "00400555": Action.EMPTY,  # AcquisitionContextSequence: type 2 in a module that DX requires (PS3.3 A.26, C.7.6.14)
 }
 
+_NO_DATES = ("00080201", "00340007", "04000310")
+"""Rows of the date option that hold no date: an offset from UTC, and times as bytes. Nothing there can be moved."""
+
 PRIVATE = Rule("gggggggg", "Private Attributes", "X", Action.REMOVE)
 """The row for all attributes of an odd group."""
 
@@ -88,7 +91,7 @@ def rules() -> Mapping[str, Rule]:
 def _rule(row: Mapping[str, str]) -> Rule:
     tag, basic = row["tag"].lower(), row["basic"]
     action = _REQUIRED.get(tag, _CHOICE[basic])
-    if row["modified_dates"] == "C":
+    if row["modified_dates"] == "C" and tag not in _NO_DATES:
         action = Action.SHIFT
     elif row["patient_characteristics"] == "K":
         action = Action.KEEP

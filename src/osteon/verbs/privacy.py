@@ -46,13 +46,14 @@ def deidentify(
         keep_columns: columns of the label table that go into `labels.csv` beside the answer.
 
     Raises:
-        BadTable: if the key is none, or lies in the clean folder.
+        BadTable: if the key is none, or one of these paths lies in another that it must not mix with.
     """
     from osteon.dataset import refusals
     from osteon.dataset.release import release
 
     private = private or out.with_name(f"{out.name}-private")
-    _must_lie_outside(out, key=key, private=private)
+    _must_lie_outside(out, "clean folder", key=key, private=private)
+    _must_lie_outside(source, "export", key=key, private=private, out=out)
     is_new = not key.exists()
     secret = Key.open(key)
     files.must_be_writable(private)
@@ -130,7 +131,7 @@ def check(
     return Done("\n".join([bad, *lines]), figures)
 
 
-def _must_lie_outside(out: Path, **paths: Path) -> None:
+def _must_lie_outside(folder: Path, called: str, **paths: Path) -> None:
     for name, path in paths.items():
-        if path.resolve().is_relative_to(out.resolve()):
-            raise BadTable(f"the {name} lies in the clean folder", remedy=f"choose a --{name} outside {out}")
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise BadTable(f"--{name} {path} lies in the {called}", remedy=f"choose one outside {folder}")
