@@ -16,6 +16,7 @@ from osteon.dataset.exclusions import Rule, parse
 from osteon.dataset.flow import Flow
 from osteon.dataset.labels import BY_NAME, Columns
 from osteon.dataset.settle import NO_RULES, Ingested, Rules, settle
+from osteon.dataset.text_table import text_table
 from osteon.errors import BadTable
 from osteon.tasks import FRACTURE
 from osteon.types import Case, Refusal
@@ -214,6 +215,21 @@ def test_nothing_at_all_settles_too(tmp_path: Path) -> None:
         ("radiographs", 0),
         ("different images", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "sheet", "said"),
+    [
+        ("t.xls", "", "workbook of another kind; save it as .xlsx"),
+        ("t.ods", "", "workbook of another kind; save it as .xlsx"),
+        ("t.txt", "", "neither .csv, nor .xlsx, nor .parquet; save it .*CSV UTF-8"),
+        ("t.csv", "first", "has no sheets; leave --sheet out"),
+    ],
+)
+def test_tables_of_other_programs_are_told_how_to_become_one(tmp_path: Path, name: str, sheet: str, said: str) -> None:
+    (tmp_path / name).write_text("accession,fracture\nA,1\n")
+    with pytest.raises(BadTable, match=said):
+        text_table(tmp_path / name, sheet)
 
 
 few = st.sampled_from(["", "1", "2", "3"])

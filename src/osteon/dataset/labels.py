@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from osteon import files, sheets, tables
+from osteon import tables
 from osteon.dataset.sources import INSIDE
+from osteon.dataset.text_table import text_table
 from osteon.errors import BadTable
 from osteon.tasks import Task
 
@@ -113,7 +112,7 @@ def read(path: Path, task: Task, columns: Columns = BY_NAME) -> Labels:
         BadTable: if it is no table, lacks a column (the message says which it has), or contradicts itself.
         UnknownName: if the workbook has no such sheet.
     """
-    frame, notes = _text_table(path, columns.sheet)
+    frame, notes = text_table(path, columns.sheet)
     known = {column: SPELLINGS.get(re.sub(r"[\s_-]", "", column), column) for column in frame}
     key = _named(frame, columns.key, path.name, "the key") or _first(
         known, KEYS, path.name, "says which image a row is about"
@@ -232,42 +231,6 @@ def _fill(
         places = index.get_indexer(np.array([text.casefold() for text in texts] if fold else texts, object))
         met = (places >= 0) & np.array([text != "" for text in texts], bool)
         found[lone[met]] = rows[places[met]]
-
-
-def _text_table(path: Path, sheet: str) -> tuple[pd.DataFrame, list[str]]:
-    """All columns as text, "" where nothing is said; the index is the number of the row in a spreadsheet."""
-    suffix, notes = files.must_exist(path).suffix.lower(), list[str]()
-    if sheet and suffix not in sheets.WORKBOOKS:
-        raise BadTable(f"{path.name} has no sheets", remedy="leave --sheet out")
-    if suffix in sheets.WORKBOOKS:
-        frame, others = sheets.read_workbook(path, sheet)
-        if others:
-            notes.append(f"of {path.name} its other sheets are not read: {', '.join(others)}")
-    elif suffix == ".csv":
-        frame = sheets.read(path)
-    elif suffix == ".parquet":
-        frame = _parquet_as_text(path)
-    elif suffix in sheets.OTHER_WORKBOOKS:
-        raise BadTable(f"{path.name} is a workbook of another kind", remedy="save it as .xlsx, or as “CSV UTF-8”")
-    else:
-        raise BadTable(f"{path} is neither .csv, nor .xlsx, nor .parquet", remedy=sheets.SAVE_AS)
-    if frame.empty:
-        raise BadTable(f"{path.name} has no rows below its header", remedy="give one row per image or study")
-    return frame, notes
-
-
-def _parquet_as_text(path: Path) -> pd.DataFrame:
-    try:
-        table = pq.read_table(path)
-        texts = [column.cast(pa.string()).fill_null("").to_pylist() for column in table.columns]
-    except (pa.ArrowException, OSError) as error:
-        raise BadTable(f"{path.name} is not a readable table ({error})", remedy=sheets.SAVE_AS) from error
-    names = sheets.plain(table.column_names, path.name)
-    return pd.DataFrame(
-        {name: [text.strip() for text in column] for name, column in zip(names, texts, strict=True)},
-        index=range(2, len(table) + 2),
-        dtype="string",
-    )
 
 
 def _by_key(rows: pd.DataFrame, keys: pd.Series, kind: str, name: str) -> tuple[NDArray[np.object_], pd.DataFrame, int]:
