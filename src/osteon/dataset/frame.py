@@ -175,6 +175,8 @@ def _shown(
     if box and (box[2] - box[0]) * (box[3] - box[1]) > _LARGEST:
         box = None
     warped = _resized(_cut(pixels, box, fill), size) if box else _turned(pixels, matrix, size, fill)
+    if warped.dtype == np.uint8 and len(grey) == 256:
+        return cv2.LUT(warped, grey)  # type: ignore[return-value]
     return np.take(grey, warped, mode="clip")
 
 

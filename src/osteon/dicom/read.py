@@ -96,7 +96,8 @@ def bytes_of(source: Path | bytes) -> bytes:
                 raise _not_an_image(source.name, empty=not head)
             if source.stat().st_size > MAX_BYTES:
                 raise UnreadableImage("too_large", f"{source.name} is larger than 256 MiB", remedy="split or reduce it")
-            return head + stream.read()
+            stream.seek(0)  # rather than to put the head before the rest, which would copy it
+            return stream.read()
     except OSError as error:
         raise UnreadableImage(
             "not_an_image", f"{source} cannot be opened ({error.strerror})", remedy="check its permissions"
