@@ -39,6 +39,7 @@ _THREAD = 3.5  # pixels: a line of this width that is three times as long is no 
 _FILL = 0.25  # of the box of a text: the boxes of its lines; and of the box of a line, twice its strokes
 _TEXT_HEIGHT = 0.045  # of the longer side: characters of a text are not higher
 _OFF_BONE = 0.8  # rank of the ground up to which a mark is covered: bone is the brightest fifth, or less, of an image
+_COMMON = 0.05  # share of the image from which a ground is taken for one
 _MARGIN = 1.5  # pixels, by which the polygon of a mark is drawn larger than what was found of it
 
 Floats = NDArray[np.float64]
@@ -56,12 +57,14 @@ class Mark:
         ground: the grey value around it, 0..255.
         rank: share of the image that is darker than this ground, or lighter if the mark is darker than its ground: near
             0 on air, near 1 on bone.
+        common: share of the image that has this ground's value, give or take 12 of 255: small on a metal plate.
     """
 
     kind: str
     polygon: Floats
     ground: int
     rank: float
+    common: float
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,9 @@ class MarkerRemoval:
     """Cover side letters, dots and burnt-in text with the value of the ground around them.
 
     Found marks are those of `find_marks`. The rule that keeps bone whole: a mark is covered only if the ground around
-    it, 3 to 5 px of the proxy away, is even and apart from it in value, and is not among the brightest fifth of the
-    image; so a mark may lie on air or on soft tissue, and one that touches bone or lies on it stays as it is.
+    it, 3 to 5 px of the proxy away, is even and apart from it in value, is not among the brightest fifth of the image,
+    and has a grey value that is common in it; so a mark may lie on air or on soft tissue, and one that touches bone or
+    lies on it stays as it is, and so do the holes of a plate.
 
     Attributes:
         letters, dots, texts: which kinds are covered.
@@ -86,7 +90,7 @@ class MarkerRemoval:
         placed = frame.frame_of(radiograph)
         # Sought is what lies under the patches, so that a second application finds what the first one found.
         bare = replace(radiograph, frame=replace(placed, covers=()))
-        marks = [mark for mark in find_marks(frame.seen(bare)) if wanted[mark.kind] and mark.rank <= _OFF_BONE]
+        marks = [mark for mark in find_marks(frame.seen(bare)) if wanted[mark.kind] and _may_go(mark)]
         covers = [_cover(radiograph, placed.grey, mark) for mark in marks]
         old = [cover.points for cover in placed.covers]
         new = [k for k, cover in enumerate(covers) if not any(np.array_equal(cover.points, points) for points in old)]
@@ -99,6 +103,11 @@ class MarkerRemoval:
     def __str__(self) -> str:
         kinds = [kind + "s" for kind, on in zip(KINDS, (self.letters, self.dots, self.texts), strict=True) if on]
         return f"cover {', '.join(kinds) or 'nothing'}"
+
+
+def _may_go(mark: Mark) -> bool:
+    """Whether the ground of a mark is neither bone nor a piece of metal, in which holes are marks, too."""
+    return mark.rank <= _OFF_BONE and mark.common >= _COMMON
 
 
 def _cover(radiograph: Radiograph, grey: NDArray[np.uint8], mark: Mark) -> Cover:
@@ -183,7 +192,7 @@ def _spots(image: NDArray[np.uint8], light: bool) -> Iterable[_Spot]:
         whole = np.zeros(image[window].shape, np.uint8)
         cv2.drawContours(whole, [outline], -1, 1, cv2.FILLED, offset=(-right, -down))
         core = (whole > 0) & (strokes[window] > 0)
-        if _is_thread(core):
+        if _is_thread(core) or _is_cut(core, down, right, image.shape):
             continue
         parts = int(np.unique(labels[window][core]).size)
         spot = _judged(_Window(image[window], ground[window], slope[window]), core, parts, light)
@@ -197,6 +206,15 @@ def _is_thread(core: Mask) -> bool:
     """Whether strokes are but a line, as the painted edge of a shutter is in pieces."""
     _, (wide, tall), _ = cv2.minAreaRect(np.argwhere(core).astype(np.float32))
     return min(wide, tall) + 1 <= _THREAD and max(wide, tall) > 3 * _THREAD
+
+
+def _is_cut(core: Mask, down: int, right: int, shape: tuple[int, ...]) -> bool:
+    """Whether strokes reach the edge of the image: more often the rest of a frame than the rest of a letter."""
+    rows, columns = np.nonzero(core)
+    if not rows.size:
+        return True
+    low = min(int(rows.min()) + down, int(columns.min()) + right)
+    return low < 2 or int(rows.max()) + down > shape[0] - 3 or int(columns.max()) + right > shape[1] - 3
 
 
 class _Window(NamedTuple):
@@ -327,4 +345,6 @@ def _mark(spots: Sequence[_Spot], block: int, below: Floats) -> Mark:
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
     ground = int(np.median([s.ground for s in spots]))
     rank = float(below[ground - 1]) if ground else 0.0
-    return Mark(kind, corners * block + (block - 1) / 2, ground, rank if spots[0].light else 1 - float(below[ground]))
+    rank = rank if spots[0].light else 1 - float(below[ground])
+    common = float(below[min(ground + 12, 255)] - (below[ground - 13] if ground > 12 else 0))
+    return Mark(kind, corners * block + (block - 1) / 2, ground, rank, common)
