@@ -17,7 +17,7 @@ Part = Mapping[str, Any]
 UNITS = ("images", "studies", "patients")
 
 _LINE = 0.19  # inches of a line of text in the flow diagram
-_WRAP = {"stage": 46, "left": 64}  # characters of a line in its boxes
+_WRAP = {"stage": 46, "left": 70}  # characters of a line in its boxes
 
 
 def flow(survey: Part) -> Drawing:
@@ -117,7 +117,9 @@ def sizes(part: Part) -> str:
         axes = figure.subplots()
         side = 1.05 * max(*rows, *columns)
         axes.plot([0, side], [0, side], color=LINE, lw=1)
-        axes.scatter(columns, rows, s=[4 + 196 * n / most for n in images], color=BLUE, alpha=0.45, lw=0)
+        axes.scatter(
+            columns, rows, s=[6 + 194 * (n - 1) / max(most - 1, 20) for n in images], color=BLUE, alpha=0.45, lw=0
+        )
         axes.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, side), ylim=(0, side), aspect="equal")
     return svg.text
 

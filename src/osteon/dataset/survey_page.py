@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
+from pydicom.uid import UID
 
 from osteon import pages
 from osteon.dataset import survey_figures as figures
@@ -24,7 +25,7 @@ def page(survey: Mapping[str, Any], *, title: str, limit: int) -> str:
         limit: images of a study from which on it is an outlier.
     """
     environment = pages.environment("osteon.dataset")
-    environment.filters.update(thousands=thousands, share=share)
+    environment.filters.update(thousands=thousands, share=share, syntax=syntax)
     # Safe as markup: matplotlib has escaped the texts inside, and what is around them is our own.
     drawn = {name: Markup(with_ids(svg, name)) for name, svg in pictures(survey, limit).items()}
     told = {"survey": survey, "title": title, "limit": limit, "pictures": drawn, "tags": TAGS, "fewest": FEWEST}
@@ -50,3 +51,8 @@ def thousands(number: int | None) -> str:
 def share(part: int, whole: int) -> str:
     """A part of a whole, in per cent."""
     return f"{100 * part / whole:.1f}\u202f%" if whole else ""
+
+
+def syntax(uid: str) -> str:
+    """A transfer syntax by its name in the standard, PS3.6 table A-1."""
+    return str(UID(uid).name)
