@@ -3,13 +3,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
 from osteon.dataset.steps import CollimationCrop
 from osteon.dataset.steps.collimation import cropped_to_field
 from osteon.dataset.steps.field import exposed_field
+from osteon.phantom.plates import KINDS, draw_plate
 from osteon.types import Radiograph
+
+SITE_KINDS = tuple(kind for kind in KINDS if kind != "joined")  # two exposures have two fields
 
 
 def a_limb(height: int = 480, width: int = 360, seed: int = 0) -> NDArray[np.uint8]:
@@ -83,3 +87,18 @@ def test_the_field_of_an_image_and_of_its_negative_are_the_same() -> None:
     one, other = exposed_field(image), exposed_field((255 - image).astype(np.uint8))
     assert np.mean(one.mask() == other.mask()) > 0.99
     assert one.mask().mean() == pytest.approx(290 * 370 / image.size, rel=0.05)
+
+
+def test_the_crop_of_phantom_plates_comes_closer_to_their_field_and_costs_no_bone() -> None:
+    closer, hurt = [], 0
+    for seed in range(24):
+        plate = draw_plate(default_rng((4_200, seed)), kind=SITE_KINDS[seed % len(SITE_KINDS)], rows=450, columns=350)
+        kept = exposed_field(frame.proxy_pixels(plate.radiograph())).mask()
+        hurt += bool((plate.bone & ~kept).any())
+        if plate.collimation:
+            field = np.zeros(kept.shape, np.uint8)
+            cv2.fillPoly(field, [np.round(corners).astype(np.int32) for corners in plate.fields], 1)
+            truth = field > 0
+            closer.append((truth & kept).sum() / (truth | kept).sum() - truth.mean())
+    assert hurt <= 1
+    assert np.mean(closer) > 0.1

@@ -3,11 +3,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
 from osteon.dataset.steps import MarkerRemoval
 from osteon.dataset.steps.markers import find_marks, without_marks
+from osteon.phantom.plates import KINDS, draw_plate
 from osteon.types import Radiograph
 from tests.make import a_radiograph
 
@@ -60,3 +62,20 @@ def test_marks_of_a_large_image_lie_where_they_are_in_it() -> None:
     large = cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
     (there,), (here,) = find_marks(large), find_marks(small)
     assert there.polygon.mean(axis=0) == pytest.approx(4 * here.polygon.mean(axis=0) + 1.5, abs=4)
+
+
+def test_marks_of_phantom_plates_are_covered_and_bone_is_not() -> None:
+    marks = found = hurt = 0
+    for seed in range(24):
+        plate = draw_plate(default_rng((4_100, seed)), kind=KINDS[seed % len(KINDS)], rows=450, columns=350)
+        (done,) = MarkerRemoval()(plate.radiograph())
+        covers = np.zeros(plate.values.shape, np.uint8)
+        for cover in frame.frame_of(done).covers:
+            cv2.fillPoly(covers, [np.round(cover.points).astype(np.int32)], 1)
+        hurt += bool((plate.bone & (covers > 0)).any())
+        for mark in plate.markers:
+            x, y, width, height = mark.box
+            marks += 1
+            found += bool(covers[max(0, y) : y + height, max(0, x) : x + width].mean() >= 0.5)
+    assert hurt <= 1
+    assert found >= 0.75 * marks  # half the size of the plates that the results are reported on
