@@ -94,8 +94,9 @@ def _rows_of_both(grey: _Grey, noise: _Grey, letters: Letters) -> list[Box]:
 
 def _rows(grey: _Grey, noise: _Grey, letters: Letters) -> list[Box]:
     """Rows of letters brighter than their ground, written from left to right."""
-    hat = _hat(grey, letters)
-    strokes = np.asarray(hat > np.maximum(np.float32(letters.contrast), np.float32(letters.noise) * noise))
+    least = np.maximum(np.float32(letters.contrast), np.float32(letters.noise) * noise)
+    hat = _hat(grey, letters.tallest / 2.5)
+    strokes = np.asarray(hat > least) & ~_lead(_hat(grey, letters.tallest) > least, letters)
     shapes = _shapes(grey, hat, strokes, letters)
     if not len(shapes):
         return []
@@ -114,12 +115,23 @@ def _rows(grey: _Grey, noise: _Grey, letters: Letters) -> list[Box]:
     return [_completed(box, every) for box in rows + _beside(rows, short)]
 
 
-def _hat(grey: _Grey, letters: Letters) -> _Grey:
+def _lead(strokes: _Mask, letters: Letters) -> _Mask:
+    """Shapes as compact as a letter and taller than those of writing: lead, whose corners would look like letters."""
+    label, stats = _components(strokes)
+    width, height, area = (stats[:, k].astype(np.int64) for k in (2, 3, 4))
+    longest = max(strokes.shape)
+    large = (np.maximum(width, height) > letters.tallest * longest) & (np.maximum(width, height) < 0.15 * longest)
+    large &= (width < 2 * height) & (height < 2.5 * width) & (area > 0.2 * width * height)
+    large[0] = False  # the ground
+    return np.asarray(large[label])
+
+
+def _hat(grey: _Grey, share: float) -> _Grey:
     """How much brighter each pixel is than its ground, if it belongs to something thin: the white top-hat.
 
-    It reaches further than the strokes of writing are wide, so that a large lead letter is one shape, not its corners.
+    Thin is what is narrower than `share` of the longer side.
     """
-    reach = max(5, round(letters.tallest * max(grey.shape) / 1.2) | 1)
+    reach = max(5, round(share * max(grey.shape)) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach))
     return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, kernel), np.float32)
 
