@@ -25,7 +25,7 @@ from osteon.dataset.steps.parts import otsu_parts
 from osteon.phantom.plates import Dirt, draw_plate
 
 KINDS = ("wrist", "two", "joined", "hand", "forearm", "leg")
-SEED, PLATES = 201, 720
+SEED, PLATES = 201, 360
 
 Grey = NDArray[np.uint8]
 Rule = Callable[[Grey], int]

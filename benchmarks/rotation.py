@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from osteon.dataset.steps.limb import levels_of, shrunk
 from osteon.dataset.steps.rotation import axis_turn, printed_turn, turn_of
 
-SEEDS = {"wrist": (101, 400), "hand": (102, 120), "forearm": (103, 120)}
+SEEDS = {"wrist": (101, 300), "hand": (102, 80), "forearm": (103, 60)}
 ANGLES = 3  # turns of each real image
 
 Grey = NDArray[np.uint8]
 Rule = Callable[[Grey], float]
+
+RULES: dict[str, Rule] = {"osteon": turn_of, "osteon, axis alone": axis_turn, "as printed": printed_turn}
 
 
 def apart(one: float, other: float, period: float = 180) -> float:
@@ -47,18 +49,20 @@ def summary(off: list[float], up: list[bool]) -> dict[str, float]:
     }
 
 
-def phantoms(rule: Rule) -> dict[str, dict[str, float]]:
-    """A rule on phantom plates, by kind of plate and view."""
-    found: dict[str, tuple[list[float], list[bool]]] = {}
+def phantoms() -> dict[str, dict[str, dict[str, float]]]:
+    """All rules on phantom plates, by rule, and by kind of plate and view."""
+    found: dict[str, dict[str, tuple[list[float], list[bool]]]] = {rule: {} for rule in RULES}
     for kind, (seed, count) in SEEDS.items():
         for number in range(count):
             image, truth, view = turned_plate(kind, seed, number)
-            turn = rule(shrunk(image, 512))
-            for name in (kind, f"{kind} {view}"):
-                off, up = found.setdefault(name, ([], []))
-                off.append(apart(turn, truth))
-                up.append(is_up(turn, truth))
-    return {name: summary(*both) for name, both in sorted(found.items())}
+            image = shrunk(image, 512)
+            for rule, function in RULES.items():
+                turn = function(image)
+                for name in (kind, f"{kind} {view}"):
+                    off, up = found[rule].setdefault(name, ([], []))
+                    off.append(apart(turn, truth))
+                    up.append(is_up(turn, truth))
+    return {rule: {name: summary(*both) for name, both in sorted(kinds.items())} for rule, kinds in found.items()}
 
 
 def turned(image: Grey, degrees: float) -> Grey:
@@ -106,10 +110,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    rules: dict[str, Rule] = {"osteon": turn_of, "osteon, axis alone": axis_turn, "as printed": printed_turn}
+    drawn = phantoms()
     figures: dict[str, Any] = {"milliseconds": milliseconds()}
-    for name, rule in rules.items():
-        figures[name] = {"phantom": phantoms(rule), "FracAtlas": reals(rule)}
+    for name, rule in RULES.items():
+        figures[name] = {"phantom": drawn[name], "FracAtlas": reals(rule)}
         rows = {**figures[name]["phantom"], "FracAtlas, turned": figures[name]["FracAtlas"]}
         print(f"\n{name}\n{'':22}{'n':>6}{'median °':>10}{'90 % °':>8}{'upright':>9}")
         for label, row in rows.items():

@@ -2,7 +2,8 @@
 
 Writes `src/osteon/dataset/steps/upright.json`. Fitted on phantom plates of the seeds in SETS and on the half of
 `lists/fracatlas_hands.csv` that is called "tuned"; `rotation.py` reports on other seeds and on the other half. The
-loss is logistic, with a penalty on the weights; the optimiser is L-BFGS on all images at once.
+loss is logistic, with a penalty on the weights; the optimiser is L-BFGS on all images at once, each of them also twice
+turned and cut a little.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SETS = (("wrist", 21, 240), ("wrist", 31, 700), ("wrist", 41, 700), ("hand", 22,
 SETS += (("hand", 42, 200), ("forearm", 23, 60), ("forearm", 33, 160), ("forearm", 43, 160))
 """Kind of plate, seed and number of the phantoms that the rule was fitted on."""
 
-UNITS, PENALTY = 12, 7e-4
+UNITS, PENALTY, COPIES = 12, 7e-4, 3
 
 
 def display(values: NDArray[np.uint16], white: int, *, inverted: bool) -> NDArray[np.uint8]:
@@ -59,14 +60,27 @@ def profiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         for row in known[known["half"] == "tuned"].itertuples()
     ]
     images += [turned_plate(kind, seed, k)[:2] for kind, seed, count in SETS for k in range(count)]
+    rng = np.random.default_rng(1)
     found, answers = [], []
-    for image, truth in images:
-        upright_limb = limb_upright(image)
-        if upright_limb is not None:
-            turn, grey, mask = upright_limb
-            found.append(upright.end_profile(grey, mask))
-            answers.append(1.0 if is_up(turn, truth) else -1.0)
+    for given, truth in images:
+        for copy in range(COPIES):
+            image, degrees = jittered(given, rng) if copy else (given, 0.0)
+            limb = limb_upright(image)
+            if limb is not None:
+                turn, grey, mask = limb
+                found.append(upright.end_profile(grey, mask))
+                answers.append(1.0 if is_up(turn, truth + degrees) else -1.0)
     return np.array(found), np.array(answers)
+
+
+def jittered(image: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], float]:
+    """The image turned by some degrees, counter-clockwise, and cut by up to a twelfth on each side; and the degrees."""
+    rows, columns = image.shape
+    degrees = float(rng.normal(0, 4))
+    matrix = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), degrees, 1.0)
+    turned = cv2.warpAffine(image, matrix, (columns, rows), borderMode=cv2.BORDER_REPLICATE)
+    top, bottom, left, right = (int(v) for v in rng.uniform(0, 1 / 12, 4) * (rows, rows, columns, columns))
+    return np.ascontiguousarray(turned[top : rows - bottom, left : columns - right], np.uint8), degrees
 
 
 def fit(found: NDArray[np.float64], answers: NDArray[np.float64]) -> dict[str, list[object]]:
