@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -72,6 +73,18 @@ def test_every_image_is_read_placed_rendered_and_written(tmp_path: Path) -> None
     assert done.manifest["steps"].str.contains("inverted").tolist() == [False, False, True] * 2
     stored = tables.read(tmp_path / "out" / "manifest.parquet", tables.MANIFEST)
     assert stored["prepared"].tolist() == [f"{image}.png" for image in manifest["image"]]
+
+
+def test_members_of_an_archive_are_prepared_without_unpacking_it(tmp_path: Path) -> None:
+    manifest, source = a_source(tmp_path / "in", 3)
+    packed = Path(shutil.make_archive(str(tmp_path / "zipped" / "export"), "zip", source))
+    with ThreadPoolExecutor(1) as pool:
+        members = ingest(packed.parent, None, task=FRACTURE, executor=pool).manifest
+    assert members["path"].tolist() == [f"export.zip!/{number}.png" for number in range(3)]
+    run(manifest, source, tmp_path / "out")
+    run(members, packed.parent, tmp_path / "from-zip")
+    assert bytes_of(tmp_path / "from-zip" / IMAGES) == bytes_of(tmp_path / "out" / IMAGES)
+    assert [path.name for path in packed.parent.iterdir()] == ["export.zip"]
 
 
 def test_run_again_there_is_nothing_to_do(tmp_path: Path) -> None:
