@@ -85,8 +85,8 @@ def test_copies_are_left_out_by_file_then_instance_then_pixels_and_say_of_what()
     reasons = {refusal.path: (refusal.code, refusal.reason) for refusal in done.refusals}
     assert reasons == {
         "b": ("duplicate_file", "the same bytes as a"),
-        "c": ("duplicate_instance", "the same instance as a, with the same pixels"),
-        "d": ("duplicate_instance", "the same instance as a, with other pixels"),
+        "c": ("duplicate_instance", "the same instance as a, with the same stored pixels"),
+        "d": ("duplicate_instance", "the same instance as a, with other stored pixels"),
         "e": ("duplicate_pixels", "the same stored pixels as a"),
         "f": ("duplicate_pixels", "the same stored pixels as a, which is of another patient"),
     }

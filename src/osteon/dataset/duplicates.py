@@ -40,8 +40,9 @@ _FLAT = 1.0  # grey levels; with less fine structure than this, images agree by 
 _BLOCK = 256  # rows of the distance matrix held at once
 
 
-OTHER_PIXELS, OTHER_PATIENT = "with other pixels", "which is of another patient"
-"""How the reasons of copies end that a person should look at."""
+SAME_PIXELS = "with the same stored pixels"
+OTHER_PIXELS, OTHER_PATIENT = "with other stored pixels", "which is of another patient"
+"""How the reasons of copies end; the last two are those that a person should look at."""
 
 
 def same_file(frame: pd.DataFrame) -> Dropped:
@@ -60,7 +61,7 @@ def same_instance(frame: pd.DataFrame) -> Dropped:
     again, first = _again(frame, "instance")
     paths, pixels = frame["path"].to_numpy(object), frame["pixels"].to_numpy(object)
     reasons = [
-        f"the same instance as {paths[one]}, {'with the same pixels' if pixels[one] == pixels[row] else OTHER_PIXELS}"
+        f"the same instance as {paths[one]}, {SAME_PIXELS if pixels[one] == pixels[row] else OTHER_PIXELS}"
         for one, row in zip(first, np.flatnonzero(again), strict=True)
     ]
     remedy = "look at both: one of them was changed, or their UIDs are wrong"
