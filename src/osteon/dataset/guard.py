@@ -38,7 +38,6 @@ _START_S = 120.0  # for the child to begin, on a machine that is busy
 _LAST_S = 5.0  # a killed process that has not ended by then hangs in a disk that does not answer
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from osteon.dataset import guard; guard.serve()"
 
-
 ENVIRONMENT = {
     # One image is one thread's work; libraries that start one thread per core only take memory.
     "OMP_NUM_THREADS": "1",
@@ -102,7 +101,7 @@ class Guard:
         """
         answer = self._attempt(function, item, limits)
         if isinstance(answer, _Ended):
-            answer = self._attempt(function, item, limits)
+            answer = self._attempt(function, item, limits, fresh=True)
         return answer.lost if isinstance(answer, _Ended) else answer
 
     def close(self) -> None:
@@ -116,10 +115,12 @@ class Guard:
         for child in idle:
             child.end()
 
-    def _attempt(self, function: Callable[[Item], Result], item: Item, limits: Limits) -> Result | Lost | _Ended:
+    def _attempt(
+        self, function: Callable[[Item], Result], item: Item, limits: Limits, *, fresh: bool = False
+    ) -> Result | Lost | _Ended:
         with self._lock:
             self._refuse_if_closed()
-            child = self._idle.pop() if self._idle else None
+            child = self._idle.pop() if self._idle and not fresh else None
         child = child or _Child((function, item))
         with self._lock:
             self._busy.add(child)
