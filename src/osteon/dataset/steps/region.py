@@ -25,6 +25,8 @@ PER_WIDTH = 8
 KEPT_WHOLE = 0.8
 """A region that would keep this share of the height keeps all: the dead band."""
 
+_TOLD = "cut to the wrist"
+
 _TAIL, _TEMPER = 0.01, 0.8  # chance that is left beyond either end of the region; how far the odds are trusted
 _REACH = 30  # stretches beyond the limb's ends for which the end itself stands
 
@@ -34,8 +36,9 @@ class RegionOfInterest:
     """Cut an upright arm, fingers up, to the distal forearm and the wrist.
 
     The rule of `wrist_span` says where the distal radius lies, and how sure it is; the region spans what is likely,
-    with margins, and the limb's width there. It is looked at again until it would keep four fifths of its height, so
-    that a second application changes nothing. An image without a limb stays as it is.
+    with margins, and the limb's width there. One look decides: a radiograph whose notes tell that it was cut stays as
+    it is, since its limb is too short to be judged again. So does one without a limb, and one that would keep four
+    fifths of its height.
 
     Attributes:
         proximal_mm, distal_mm: margins towards the elbow and the fingers, where the spacing of pixels is known.
@@ -53,22 +56,21 @@ class RegionOfInterest:
                 raise ValueError(f"{name} is a margin of 0 or more, not {getattr(self, name)!r}")
 
     def __call__(self, radiograph: Radiograph, /) -> list[Radiograph]:
+        if any(note.startswith(_TOLD) for note in radiograph.notes):
+            return [radiograph]
         radiograph = frame.proxy_of(radiograph)
-        size = frame.frame_of(radiograph).size
-        region = self._once(radiograph)
+        region = self._cut(radiograph)
         if region is None:
             return [radiograph]
-        while (again := self._once(region)) is not None:
-            region = again
-        height, width = frame.frame_of(region).size
-        share = height * width / (size[0] * size[1])
-        return [frame.noted(region, f"cut to the wrist: {width} × {height} px, {share:.0%} of the image")]
+        (rows, columns), (height, width) = (frame.frame_of(r).size for r in (radiograph, region))
+        share = height * width / (rows * columns)
+        return [frame.noted(region, f"{_TOLD}: {width} × {height} px, {share:.0%} of the image")]
 
     def __str__(self) -> str:
         return "cut to the distal forearm and wrist"
 
-    def _once(self, radiograph: Radiograph) -> Radiograph | None:
-        """The region at one look; None if it would keep nearly all."""
+    def _cut(self, radiograph: Radiograph) -> Radiograph | None:
+        """The region; None if there is no limb, or if it would keep nearly all."""
         image = frame.seen(radiograph)
         span = wrist_span(image)
         if span is None:
@@ -177,15 +179,16 @@ def _edges(mask: NDArray[np.bool_]) -> Floats:
 
 
 def _sides(span: Span, top: float, bottom: float, shrink: float, width: int) -> tuple[int, int]:
-    """Left and right end of the region in the output: the limb between two heights of the image, and an eighth more."""
+    """Left and right end of the region in the output: the limb between two heights of the image, a quarter wider."""
     inside = span.edges[(span.heights >= top) & (span.heights < bottom)]
     inside = inside[~np.isnan(inside[:, 0])]
     if not len(inside):
         return 0, width
     left, right = float(inside[:, 0].min()), float(inside[:, 1].max())
-    margin = (right - left) / 8
+    margin = (right - left) / 4
     first, last = int((left - margin) / shrink), round((right + margin) / shrink)
-    return max(0, first), max(min(width, last), max(0, first) + 32)
+    first = max(0, min(first, width - 32))
+    return first, max(min(width, last), min(width, first + 32))
 
 
 def _millimetres(radiograph: Radiograph) -> float | None:
