@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from osteon.dataset.writing import Box, find_writing
 from osteon.phantom.plates import Dirt, Plate, draw_plate
 
-FIRST_SEED = 40_000
+FIRST_SEED = 50_000
 KINDS = ("wrist", "hand", "forearm", "two")
 NEAR = 0.15  # of white: what differs less from the ink is ink, or could not be read on its ground
 
