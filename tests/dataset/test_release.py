@@ -137,6 +137,12 @@ def test_nothing_that_leaves_names_anybody(released: Path) -> None:
     assert len([name for name in everything if FILE_NAME.fullmatch(name)]) == 3
 
 
+def test_a_patient_is_called_by_the_keyed_hash_of_the_number(released: Path) -> None:
+    key = Key.open(released / "key")
+    folders = {path.name for path in (released / "clean" / "dicom").iterdir()}
+    assert folders == {key.of("patient", number) for number in ("4711", "4712")}
+
+
 def test_what_stays_holds_the_way_back(released: Path) -> None:
     tree = released / "clean"
     private = tree.with_name("clean-private")
@@ -147,6 +153,7 @@ def test_what_stays_holds_the_way_back(released: Path) -> None:
     refused = pd.read_parquet(private / "refusals.parquet")
     assert set(refused["path"]) == {"Quux_4712/broken.dcm", "Quux_4712/report.txt"}
     assert private.stat().st_mode & 0o077 == 0
+    assert (private / "studies_without_label.csv").exists()
 
 
 def test_labels_leave_under_pseudonyms_and_other_columns_only_when_asked(clean: Callable[..., Path]) -> None:

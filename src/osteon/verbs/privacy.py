@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from osteon import files, runs
 from osteon.dicom.profile import CODES, EDITION
 from osteon.dicom.pseudonyms import Key
-from osteon.errors import BadTable
+from osteon.errors import BadTable, unknown_name
 from osteon.tasks import TASKS
 from osteon.types import Progress, silent
-from osteon.verbs.folders import REFUSALS, Done, by_code, examples, manifest_of, refused
-from osteon.verbs.intake import ingest
+from osteon.verbs.folders import Done, by_code, examples, refused
+from osteon.verbs.intake import UNLABELLED, UNMET
 
 if TYPE_CHECKING:
-    from osteon.dataset.labels import Columns
+    import pandas as pd
 
-INGESTED = "ingest"
-"""In the private folder: what `osteon ingest` says of the export, with its ids and paths."""
+    from osteon.dataset.labels import Columns
 
 
 def deidentify(
@@ -41,37 +40,41 @@ def deidentify(
     Args:
         source: the export. out: the clean folder, the only one that may leave the hospital.
         key: file of the key; made if it is not there. It stays in the hospital.
-        private: folder for `ingest/`, `refusals.parquet` and `crosswalk.jsonl`; default: `out` with `-private` behind.
+        private: folder for `crosswalk.jsonl`, `refusals.parquet` and the lists of studies without label and of labels
+            without study; default: `out` with `-private` behind.
         labels, columns, task: as for `ingest`.
         keep_columns: columns of the label table that go into `labels.csv` beside the answer.
 
     Raises:
         BadTable: if the key is none, or one of these paths lies in another that it must not mix with.
     """
-    from osteon.dataset import refusals
+    from osteon.dataset.ingest import ingest
+    from osteon.dataset.labels import BY_NAME
     from osteon.dataset.release import release
 
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
     private = private or out.with_name(f"{out.name}-private")
     _must_lie_outside(out, "clean folder", key=key, private=private)
     _must_lie_outside(source, "export", key=key, private=private, out=out)
     is_new = not key.exists()
     secret = Key.open(key)
     files.must_be_writable(private)
-    ingest(source, private / INGESTED, labels=labels, columns=columns, task=task, workers=workers, progress=progress)
-    manifest = manifest_of(private / INGESTED, "ingest")
-    earlier = refusals.read(private / INGESTED / REFUSALS)
+    taken = ingest(source, labels, task=TASKS[task], columns=columns or BY_NAME, workers=workers, progress=progress)
+    _write_csv(private / UNLABELLED, taken.studies_without_label)
+    _write_csv(private / UNMET, taken.labels_without_study)
     # The record lies in the clean folder: no path, no name of a file and no id may be among its arguments.
     arguments = {"edition": EDITION, "codes": list(CODES), "key": secret.fingerprint, "task": task}
     with runs.recording("deidentify", out, arguments) as result:
         made = release(
-            manifest,
+            taken.manifest,
             source,
             out,
             private,
             secret,
             label=TASKS[task].label_columns[0] if labels else "",
             keep_columns=keep_columns,
-            refusals=earlier,
+            refusals=taken.refusals,
             workers=workers,
             progress=progress,
         )
@@ -129,6 +132,11 @@ def check(
     lines = [f"{times:6d} × {name} {reason} ({first[name, reason]})" for (name, reason), times in kinds.most_common()]
     bad = f"{figures['files_with_violations']} of {proof.files} files are not clean by {against}:"
     return Done("\n".join([bad, *lines]), figures)
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    with files.replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _must_lie_outside(folder: Path, called: str, **paths: Path) -> None:
