@@ -105,6 +105,9 @@ def ingest(
     max_instances: Annotated[int, typer.Option(min=1, help="A study of more images is an outlier.")] = 20,
     outliers: Annotated[Outliers, typer.Option(help="Keep outliers, or leave them out.")] = Outliers.keep,
     task: Annotated[str, typer.Option(help="The question that the labels answer.")] = "fracture",
+    key: Annotated[
+        Path | None, typer.Option(help="Key of the pseudonyms, made if it is not there; default: in --out.")
+    ] = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -123,6 +126,7 @@ def ingest(
             columns=Columns(key_column, label_column, patient_column, sheet),
             rules=rules,
             task=task,
+            key=key,
             workers=workers_of(workers),
             progress=progress,
         )

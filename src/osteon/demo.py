@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from osteon import verbs
+from osteon.dicom.pseudonyms import Key
 from osteon.phantom.plan import Plan
 from osteon.settings import Settings
 from osteon.types import Progress
@@ -36,6 +38,10 @@ def demo(out: Path, plan: Plan, *, seed: int, workers: int, bars: Bars, tell: Ca
     cohort, unseen, bundle = out / "cohort", out / "unseen", out / "model" / "bundle"
     # The cohort is made anew, and with it its sealed test set: the record of earlier openings goes with the old one.
     shutil.rmtree(out / "split", ignore_errors=True)
+    # Phantoms have no secrets: a key from the seed keeps the promise of the same bytes.
+    key = out / "phantom.key"
+    key.unlink(missing_ok=True)
+    Key(hashlib.sha256(f"osteon demo {seed}".encode()).digest()).save(key)
 
     def stage(name: str, verb: Callable[[Progress], verbs.Done]) -> verbs.Done:
         with bars(name) as progress:
@@ -46,7 +52,9 @@ def demo(out: Path, plan: Plan, *, seed: int, workers: int, bars: Bars, tell: Ca
     stage("phantom", lambda p: verbs.phantom(cohort, plan, seed=seed, workers=workers, progress=p))
     stage(
         "ingest",
-        lambda p: verbs.ingest(cohort, out / "ingest", labels=cohort / "labels.csv", workers=workers, progress=p),
+        lambda p: verbs.ingest(
+            cohort, out / "ingest", labels=cohort / "labels.csv", key=key, workers=workers, progress=p
+        ),
     )
     stage("prepare", lambda p: verbs.prepare(out / "ingest", out / "prepared", workers=workers, progress=p))
     stage("split", lambda p: verbs.split(out / "prepared", out / "split", test=0.2, seed=seed, progress=p))

@@ -29,15 +29,17 @@ class Column:
 
 MANIFEST: Mapping[str, Column] = {
     "image": Column("string", "first 32 hexadecimal digits of the SHA-256 of the file's bytes; unique"),
-    "path": Column("string", "file, relative to the ingested folder, forward slashes"),
-    "patient": Column("string", "patient id as in the file or the label table; the unit of splits and intervals"),
-    "study": Column("string", "study instance UID, accession number or label-table id"),
-    "series": Column("string", "series instance UID"),
-    "instance": Column("string", "SOP instance UID"),
+    "path": Column("string", "file, relative to the ingested folder, forward slashes", required=False),
+    "patient": Column(
+        "string", "pseudonym of the patient in the file or the label table; the unit of splits and intervals"
+    ),
+    "study": Column("string", "pseudonym of the study instance UID, accession number or label-table id"),
+    "series": Column("string", "pseudonym of the series instance UID"),
+    "instance": Column("string", "pseudonym of the SOP instance UID"),
     "target": Column("Int8", "1 finding present, 0 absent, missing = unlabelled or sealed"),
     "view": Column("string", "view position: AP, PA, LAT, OBL or empty"),
     "laterality": Column("string", "L, R, B or empty"),
-    "body_part": Column("string", "body part examined, as it stands in the file"),
+    "body_part": Column("string", "body part examined, as it stands in the file", required=False),
     "modality": Column("string", "CR, DX, RF, RG; empty for PNG and JPEG"),
     "sex": Column("string", "F, M, O or empty"),
     "age_years": Column("Float32", "age at the study"),

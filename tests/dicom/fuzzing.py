@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -163,17 +163,20 @@ def led_through(
         limits=limits,
         progress=progress,
     )
-    kept = list(dict.fromkeys(done.manifest["path"]))  # a step may make several images of one file
-    seen = Counter([*kept, *(refusal.path for refusal in done.refusals)])
+    # The prepared set names no file: a mutant is told by its image, of which a step may have made several.
+    path_of = dict(zip(found.manifest["image"], found.manifest["path"], strict=True))
+    kept = list(dict.fromkeys(path_of[image[:32]] for image in done.manifest["image"]))
+    refusals = [replace(refusal, path=path_of.get(refusal.path, refusal.path)) for refusal in done.refusals]
+    seen = Counter([*kept, *(refusal.path for refusal in refusals)])
     return Outcome(
         count=len(paths),
         past_preamble=past,
         prepared=len(kept),
-        refusals=done.refusals,
+        refusals=refusals,
         missing=sorted(set(paths) - set(seen)),
         twice=sorted(path for path, times in seen.items() if times > 1 or path not in set(paths)),
-        codes=Counter(refusal.code for refusal in done.refusals),
-        wrong=[str(refusal) for refusal in done.refusals if not _is_in_order(refusal)],
+        codes=Counter(refusal.code for refusal in refusals),
+        wrong=[str(refusal) for refusal in refusals if not _is_in_order(refusal)],
     )
 
 

@@ -162,7 +162,7 @@ def test_predictions_with_a_patient_in_two_folds(path: Path, osteon: Osteon, in_
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("prepare", "prepared"), 66),
+        (("prepare", "prepared"), 65),
         (("prepare", "cohort"), 66),
         (("split", "ingest"), 65),
         (("split", "split"), 66),

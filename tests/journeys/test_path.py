@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,8 @@ def test_a_test_part_that_was_never_sealed_is_not_called_sealed(path: Path, tmp_
     code, out, _ = osteon("evaluate", tmp_path / "open.parquet", "--out", tmp_path / "report")
     assert code == 0
     assert "Test part, whose truth the table holds" in out
-    assert "Sealed" not in out and "0 times" not in out
+    assert "Sealed" not in out
+    assert not re.search(r"\b0 times", out)
 
 
 def test_features_of_images_that_were_prepared_anew_are_refused(path: Path, tmp_path: Path, osteon: Osteon) -> None:

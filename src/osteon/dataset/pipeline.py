@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from osteon import files, tables
 from osteon.dataset import journal as journals
+from osteon.dataset import privacy, statistics, steps
 from osteon.dataset import refusals as refusal_table
-from osteon.dataset import statistics, steps
 from osteon.dataset.guard import LIMITS, Limits
 from osteon.dataset.journal import Part
 from osteon.dataset.preparation import Job, lost, prepare_one
@@ -44,8 +44,9 @@ class Prepared:
     """What `prepare` made of a manifest.
 
     Attributes:
-        manifest: one row per prepared image, in the order of the manifest given, with `prepared`, `steps` and `part`.
-        refusals: those of ingest, and those of the images that could not be prepared.
+        manifest: one row per prepared image, in the order of the manifest given, with `prepared`, `steps` and `part`,
+            and without what `osteon.dataset.privacy` keeps private.
+        refusals: those given, and those of the images that could not be prepared, by their ids.
         done: images of the manifest that this run worked on; `skipped`: those that were fresh.
         reasons: why images were worked on → how many.
         moments: of all pixels of all prepared images.
@@ -83,7 +84,8 @@ def prepare(
         source: what was ingested.
         recipe: what to do with each image.
         out: the folder to write.
-        refusals: those of ingest, carried over so that the counts add up over this folder alone.
+        refusals: those of ingest, as `osteon.dataset.privacy.anonymous` tells them, carried over so that the counts add
+            up over this folder alone.
         workers: processes to start; with an `executor`, how many it has.
         executor: any `concurrent.futures.Executor`, whose workers lead the processes; by default threads do.
         limits: what one image may take.
@@ -205,7 +207,7 @@ def _finished(
         prepared=[part.file for part in parts],
         steps=[part.steps for part in parts],
     )
-    prepared = tables.check(prepared.reset_index(drop=True), tables.MANIFEST, "the manifest")
+    prepared = tables.check(privacy.shareable(prepared).reset_index(drop=True), tables.MANIFEST, "the manifest")
     moments = sum((part.moments for part in parts), Moments())
     tables.write(out / "manifest.parquet", prepared, tables.MANIFEST)
     refusal_table.write(out / "refusals.parquet", refusals)

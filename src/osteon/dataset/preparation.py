@@ -67,7 +67,7 @@ def radiograph_of(job: Job) -> Radiograph:
         raise _changed("the file is gone", "bring it back, or ingest the folder again") from error
     except UnreadableImage as error:
         # When it was ingested it was an image that could be opened.
-        raise _changed(f"it is no longer what was ingested: {error.message}", "ingest the folder again") from error
+        raise _changed("it is no longer what was ingested", "ingest the folder again") from error
     if hashlib.sha256(data).hexdigest()[:32] != job.image:
         raise _changed("its bytes are not those that were ingested", "ingest the folder again")
     return read(data)
@@ -75,7 +75,7 @@ def radiograph_of(job: Job) -> Radiograph:
 
 def lost(job: Job, why: Lost) -> Done:
     """The entry of an image whose process crashed or passed the limits."""
-    return Done(job.image, refusal=Refusal(job.path, why.code, why.reason, why.remedy), limits=job.limits)
+    return Done(job.image, refusal=Refusal(job.image, why.code, why.reason, why.remedy), limits=job.limits)
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> int:
@@ -97,4 +97,5 @@ def _changed(reason: str, remedy: str) -> UnreadableImage:
 
 
 def _refused(job: Job, code: str, reason: str, remedy: str) -> Done:
-    return Done(job.image, refusal=Refusal(job.path, code, reason, remedy))
+    # By its id: the path may hold a name, and the prepared data set names nobody.
+    return Done(job.image, refusal=Refusal(job.image, code, reason, remedy))

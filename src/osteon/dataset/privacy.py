@@ -6,8 +6,7 @@ leaves that out too. So the prepared data set, and all that is made from it, nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -59,24 +58,16 @@ def shareable(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest.drop(columns=[column for column in PRIVATE if column in manifest])
 
 
-def anonymous(refusals: Iterable[Refusal], image_of: Mapping[str, str], key: Key) -> list[Refusal]:
-    """Refusals that name no file: an image by its id, any other file by a pseudonym, which the key can tell again.
-
-    Reasons of files that never became an image may quote names, and give way to the meaning of their code.
-
-    Args:
-        refusals: as ingest and preparation gave them.
-        image_of: path → image id, of the files that became images.
-        key: that of the ingest.
+def anonymous(refusals: Iterable[Refusal], key: Key) -> list[Refusal]:
+    """The refusals of an ingest without names: pseudonyms for files, and for reasons, which may quote names, the
+    meaning of their code. The full ones stay in the ingest folder.
     """
-    told = []
-    for refusal in refusals:
-        if refusal.path in image_of:
-            told.append(replace(refusal, path=image_of[refusal.path]))
-        else:
-            meaning = REFUSAL_CODES[refusal.code]
-            told.append(Refusal(key.of("file", refusal.path), refusal.code, meaning, "see the refusals of the ingest"))
-    return told
+    return [
+        Refusal(
+            key.of("file", refusal.path), refusal.code, REFUSAL_CODES[refusal.code], "see the refusals of the ingest"
+        )
+        for refusal in refusals
+    ]
 
 
 def _measured(values: pd.Series) -> bool:

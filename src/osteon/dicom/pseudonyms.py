@@ -71,16 +71,24 @@ class Key:
     @classmethod
     def _create(cls, path: Path) -> Key:
         key = cls(secrets.token_bytes(_BYTES))
+        key.save(path)
+        return key
+
+    def save(self, path: Path) -> None:
+        """Write the key where none is, readable by its owner alone.
+
+        Raises:
+            CannotWrite: if something is there already, or the file cannot be made.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Its mode is right from the first moment, and a key that appeared meanwhile is not overwritten.
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                stream.write(key.secret.hex() + "\n")
+                stream.write(self.secret.hex() + "\n")
         except OSError as error:
             raise CannotWrite(
                 f"could not make the key {path.name} ({error.strerror})", remedy="choose another place for --key"
             ) from error
-        return key
 
     def of(self, kind: str, value: str) -> str:
         """The pseudonym of a value: 13 characters, e.g. `P4QZ2MXA7KLSD`; "" of an empty value.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from osteon import files, runs, tables
 from osteon.errors import unknown_name
-from osteon.types import Progress, Recipe, silent
+from osteon.types import Progress, Recipe, Refusal, silent
 from osteon.verbs.folders import (
     MANIFEST,
     REFUSALS,
@@ -24,6 +24,8 @@ from osteon.verbs.folders import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from osteon.phantom.hospital import HospitalPlan
     from osteon.phantom.plan import Plan
 
@@ -80,18 +82,22 @@ def prepare(
         progress: told of images.
         on_refused: told how many of them were refused so far.
     """
-    from osteon.dataset import pipeline, refusals, steps
+    from osteon.dataset import pipeline, privacy, refusals, steps
     from osteon.dataset import trace as tracing
     from osteon.dataset.cluster import executor_of
     from osteon.dataset.guard import Limits
+    from osteon.dicom.pseudonyms import Key
 
     if recipe not in steps.RECIPES:
         raise unknown_name("recipe", recipe, steps.RECIPES)
     chosen, limits = _sized(steps.RECIPES[recipe], size), Limits(seconds=seconds)
-    manifest = manifest_of(ingested, "ingest")
+    manifest = manifest_of(ingested, "ingest", needs=["path"])
     studies = tracing.choose(manifest, trace)
     where = source or Path(argument(ingested, "source", "ingest"))
     files.must_exist(where, remedy="if the files have moved, pass --source")
+    key = Key.open(
+        files.must_exist(Path(argument(ingested, "key", "ingest")), remedy="put the key back, or ingest again")
+    )
     arguments = {"ingested": ingested, "recipe": steps.to_json(chosen), "source": where, "seconds": seconds}
     with runs.recording("prepare", out, arguments, inputs=[ingested]) as result:
         with executor_of(cluster, workers=workers) as executor:
@@ -100,7 +106,7 @@ def prepare(
                 where,
                 chosen,
                 out,
-                refusals=refusals.read(ingested / REFUSALS),
+                refusals=privacy.anonymous(refusals.read(ingested / REFUSALS), key),
                 workers=workers,
                 executor=executor,
                 limits=limits,
@@ -121,7 +127,7 @@ def prepare(
             result["traced"] = tracing.trace(shown, where, chosen, out, workers=workers, limits=limits)
     fresh = f"{made.done} images prepared" if made.done else "nothing to do"
     kept = f", {made.skipped} were there already" if made.skipped else ""
-    said = [f"{fresh}{kept}{refused(result['refused'])}", *examples(made.refusals)]
+    said = [f"{fresh}{kept}{refused(result['refused'])}", *examples(_by_path(made.refusals, manifest))]
     if studies:
         said.append(f"{result['traced']} images shown step by step in {out / tracing.TRACE}")
     return Done("\n".join(said), result)
@@ -157,6 +163,12 @@ def split(
             "joined_patients": int(whole["patient"].nunique() - whole["group"].nunique()),
         }
     return Done(splits.describe(whole), result)
+
+
+def _by_path(refusals: Sequence[Refusal], manifest: pd.DataFrame) -> list[Refusal]:
+    """Refusals of images, by the paths of their files: for who sits before the screen, not for the tables."""
+    path_of = dict(zip(manifest["image"], manifest["path"], strict=True))
+    return [replace(refusal, path=path_of[refusal.path]) for refusal in refusals if refusal.path in path_of]
 
 
 def _sized(recipe: Recipe, size: int | None) -> Recipe:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 UNLABELLED, UNMET, OUTLIERS = "studies_without_label.csv", "labels_without_study.csv", "outliers.csv"
 """Lists for people: who works through them opens them in a spreadsheet program."""
 
+KEY = "pseudonyms.key"
+"""The key of the pseudonyms, unless another is named. Who has it can tell them again."""
+
 SURVEY = "survey"
 """Name of the survey, less its ending: .html for people, .json for machines."""
 
@@ -36,24 +39,35 @@ def ingest(
     columns: Columns | None = None,
     rules: Rules | None = None,
     task: str = "fracture",
+    key: Path | None = None,
     workers: int = 1,
     progress: Progress = silent,
 ) -> Done:
     """Take in an export: `manifest.parquet`, `refusals.parquet`, the survey, and the lists of what does not match.
 
+    Args:
+        source: folder or archive. out: folder for the results; it stays in the hospital.
+        labels: the label table. columns: of it, where their names do not tell.
+        rules: what is left out on purpose.
+        task: what the labels answer.
+        key: file of the key of the pseudonyms, made if it is not there; by default `pseudonyms.key` in `out`.
+        workers: processes.
+
     Raises:
         TooFewCases: if no image is left to take; all but the manifest is written all the same.
     """
-    from osteon.dataset import refusals
+    from osteon.dataset import privacy, refusals
     from osteon.dataset.ingest import ingest as take_in
     from osteon.dataset.labels import BY_NAME
     from osteon.dataset.settle import NO_RULES
+    from osteon.dicom.pseudonyms import Key
 
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     columns, rules = columns or BY_NAME, rules or NO_RULES
     arguments = {"source": source.resolve(), "labels": labels, "columns": asdict(columns), "task": task}
-    arguments |= {"rules": {**asdict(rules), "exclude": [str(rule) for rule in rules.exclude]}}
+    key = (key or out / KEY).resolve()
+    arguments |= {"key": key, "rules": {**asdict(rules), "exclude": [str(rule) for rule in rules.exclude]}}
     with runs.recording("ingest", out, arguments, inputs=[labels] if labels else []) as result:
         taken = take_in(
             source, labels, task=TASKS[task], columns=columns, rules=rules, workers=workers, progress=progress
@@ -67,7 +81,10 @@ def ingest(
             for stale in (MANIFEST, runs.RECORD):  # of an earlier run: no table may speak of what is not taken
                 (out / stale).unlink(missing_ok=True)
             raise _nothing_taken(taken, out)
-        tables.write(out / MANIFEST, taken.manifest, tables.MANIFEST)
+        naming = privacy.identifying(taken.manifest)
+        hidden = privacy.pseudonymised(taken.manifest.drop(columns=naming), Key.open(key))
+        tables.write(out / MANIFEST, hidden, tables.MANIFEST)
+        notes = [*taken.notes, *_about_columns(naming)]
         result |= {
             "files": taken.given,
             "images": len(taken.manifest),
@@ -78,9 +95,9 @@ def ingest(
             "studies_without_label": len(taken.studies_without_label),
             "labels_without_study": len(taken.labels_without_study),
             "outliers": len(taken.outliers),
-            "notes": list(taken.notes),
+            "notes": notes,
         }
-    return Done(_said(taken, out, result["refused"]), result)
+    return Done(_said(taken, out, result["refused"], notes), result)
 
 
 def export(prepared: Path, out: Path, *, progress: Progress = silent) -> Done:
@@ -97,7 +114,7 @@ def export(prepared: Path, out: Path, *, progress: Progress = silent) -> Done:
     return Done(f"{sum(done.radiographs.values())} radiographs exported: {', '.join(told)}", result)
 
 
-def _said(taken: Ingested, out: Path, codes: dict[str, int]) -> str:
+def _said(taken: Ingested, out: Path, codes: dict[str, int], notes: list[str]) -> str:
     last = taken.flow[-1]
     positive = int(taken.manifest["target"].sum())
     said = [
@@ -108,7 +125,15 @@ def _said(taken: Ingested, out: Path, codes: dict[str, int]) -> str:
         said.append(f"{len(taken.studies_without_label)} studies have no label: {out / UNLABELLED}")
     if len(taken.labels_without_study):
         said.append(f"{len(taken.labels_without_study)} labels are about no image that could be read: {out / UNMET}")
-    return "\n".join([*said, *taken.notes, *examples(taken.refusals)])
+    return "\n".join([*said, *notes, *examples(taken.refusals)])
+
+
+def _about_columns(naming: list[str]) -> list[str]:
+    note = (
+        f"left out of the manifest, because they seem to tell patients apart: {', '.join(naming)} "
+        "(to use such a column, divide it into groups first, such as years of age into decades)"
+    )
+    return [note] if naming else []
 
 
 def _nothing_taken(taken: Ingested, out: Path) -> TooFewCases:
