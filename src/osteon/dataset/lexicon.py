@@ -6,6 +6,7 @@ The tables are `words/*.toml`, one a language; `docs/reference/bodypart.md` tell
 from __future__ import annotations
 
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,14 +43,16 @@ class Lexicon:
     Attributes:
         senses: words of a phrase in alphabetical order, without accents → what it may say.
         spelt: rendering → the known word, and whether it is spelt as meant.
+        partners: word → the words that make a name of a part with it, and with it alone.
         small: words that phrases do without (of, de, der).
-        guessed: the renderings that a slip may have turned into something else.
+        guessed: the renderings, in order, that a slip may have turned into something else.
         endings: what German compounds end in without changing the part.
     """
 
     senses: dict[Key, tuple[Sense, ...]]
     spelt: dict[str, tuple[str, bool]]
     guessed: tuple[str, ...]
+    partners: dict[str, frozenset[str]]
     small: frozenset[str]
     endings: tuple[str, ...]
 
@@ -62,6 +65,11 @@ class Lexicon:
             if found is not None and (words[0] in self.small or words[-1] in self.small):
                 found = None
         return found or ()
+
+    def beginning(self, form: str) -> list[str]:
+        """The known words with a rendering that begins so."""
+        start, end = bisect_left(self.guessed, form), bisect_left(self.guessed, form + "~")
+        return list(dict.fromkeys(self.spelt[rendering][0] for rendering in self.guessed[start:end]))
 
 
 @cache
@@ -88,8 +96,24 @@ def lexicon() -> Lexicon:
         if sense not in senses.get(key, ()):
             senses[key] = (*senses.get(key, ()), sense)
     spelt |= {form: (known, False) for form, known in broken.items() if form not in spelt}
-    guessed = tuple(form for form, (_, exact) in spelt.items() if exact and len(form) >= 4)
-    return Lexicon(senses, spelt, guessed, frozenset(small), tuple(sorted(endings, key=len, reverse=True)))
+    guessed = sorted(form for form, (_, exact) in spelt.items() if exact and len(form) >= 4)
+    return Lexicon(
+        senses,
+        spelt,
+        tuple(guessed),
+        _partners(senses),
+        frozenset(small),
+        tuple(sorted(endings, key=len, reverse=True)),
+    )
+
+
+def _partners(senses: dict[Key, tuple[Sense, ...]]) -> dict[str, frozenset[str]]:
+    pairs = [key for key, found in senses.items() if len(key) == 2 and any(sense.kind == "part" for sense in found)]
+    partners: dict[str, set[str]] = {}
+    for one, other in pairs:
+        partners.setdefault(one, set()).add(other)
+        partners.setdefault(other, set()).add(one)
+    return {word: frozenset(others) for word, others in partners.items()}
 
 
 def _entries() -> Iterator[tuple[Sense, str]]:

@@ -134,11 +134,19 @@ def _known(words: Sequence[Word], table: Lexicon) -> list[Token]:
         )
     if sum(not token.known and not token.word.plain[:1].isdigit() for token in tokens) > _UNKNOWN:
         return tokens
-    return [token if token.known else _mended(token.word, table) for token in tokens]
+    tokens = [token if token.known else _mended(token.word, table) for token in tokens]
+    for at, token in enumerate(tokens):
+        if not token.known:  # “ate brazo”: beside the other half of a name, three letters are enough
+            beside = [near.known for near in (*tokens[max(at - 1, 0) : at], *tokens[at + 1 : at + 2])]
+            halves = {half for known in beside for half in table.partners.get(known, ())}
+            near = spelling.nearest(token.word.plain, sorted(halves), shortest=3)
+            tokens[at] = Token(token.word, *near[0]) if near else token
+    return tokens
 
 
 def _as_spelt(word: Word, table: Lexicon) -> list[Token]:
-    for form in (word.plain, word.wild, word.wild.strip(spelling.WILD)):
+    forms = (word.wild, word.plain) if word.lost else (word.plain, word.wild)
+    for form in (*forms, word.wild.strip(spelling.WILD)):
         if form in table.spelt:
             known, exact = table.spelt[form]
             return [Token(word, known, 1.0 if exact and form == word.plain else _DESTROYED)]
@@ -147,11 +155,10 @@ def _as_spelt(word: Word, table: Lexicon) -> list[Token]:
 
 def _glued(word: Word, table: Lexicon) -> list[Token]:
     """`RHAND`, `WRISTLT`, `Femurschaft`: a part with a side or a projection, a number or a German ending."""
-    for form in {word.plain: 0, word.wild.strip(spelling.WILD): 1}:
-        for ending in table.endings:
-            stem = form.removesuffix(ending)
-            if stem != form and _is_part(stem, table):
-                return [Token(word, table.spelt[stem][0], _GLUED)]
+    for ending in table.endings:
+        stem = word.plain.removesuffix(ending)
+        if stem != word.plain and _is_part(stem, table):
+            return [Token(word, table.spelt[stem][0], _GLUED)]
     plain = re.sub(r"^\d+|\d+[a-z]{0,2}$", "", word.plain)
     if plain != word.plain and _is_part(plain, table):
         return [Token(word, table.spelt[plain][0], _GLUED)]
@@ -180,23 +187,21 @@ def _tells(form: str, table: Lexicon) -> bool:
 def _shortened(word: Word, table: Lexicon, cut: bool) -> list[Token]:
     """The word of which this is the beginning, if all words that begin so say the same."""
     marked = word.dotted or cut
-    for form in (word.plain, word.wild):
-        if len(form.strip(spelling.WILD)) < (3 if marked else 4):
-            continue
-        longer = sorted({known for spelt, (known, _) in table.spelt.items() if spelt.startswith(form)}, key=len)
-        meanings = {frozenset((s.kind, s.value) for s in table.phrase((known,))) for known in longer} - {frozenset()}
-        if longer and len(meanings) == 1:
-            best = next(known for known in longer if table.phrase((known,)))
-            return [Token(word, best, _ABBREVIATED if marked else _CLIPPED)]
-    return []
+    if len(word.plain) < (3 if marked else 4):
+        return []
+    longer = [known for known in table.beginning(word.plain) if table.phrase((known,))]
+    meanings = {frozenset((sense.kind, sense.value) for sense in table.phrase((known,))) for known in longer}
+    return [Token(word, min(longer, key=len), _ABBREVIATED if marked else _CLIPPED)] if len(meanings) == 1 else []
 
 
 def _mended(word: Word, table: Lexicon) -> Token:
     """The nearest known word, unless two that say different things are as near."""
     near = _nearest(word.plain)
-    best = [(table.spelt[form][0], sure) for form, sure in near if sure == near[0][1]]
-    meanings = {table.phrase((known,)) or known for known, _ in best}
-    return Token(word, *best[0]) if len(meanings) == 1 else Token(word, "", 0.0)
+    best = {table.spelt[form][0]: table.phrase((table.spelt[form][0],)) for form, sure in near if sure == near[0][1]}
+    meanings = {frozenset((s.kind, s.value) for s in senses) or known for known, senses in best.items()}
+    if len(meanings) != 1:
+        return Token(word, "", 0.0)
+    return Token(word, min(best, key=lambda known: any(sense.both for sense in best[known])), near[0][1])
 
 
 @lru_cache(maxsize=65536)

@@ -25,7 +25,7 @@ _EXPANDED = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "œ": "oe", "æ": "
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _DOTTED = re.compile(r"\b[^\W\d_](?:\.-?[^\W\d_])+(?![^\W_])\.?")
 _ELIDED = re.compile(r"\b(?:d|l|dell|dall|all|nell|sull|qu)['’´`](?=\w)", re.IGNORECASE)
-_THREE_QUARTERS = re.compile(r"(?<!\d)3/4(?!\d)(?!\s*v)|¾", re.IGNORECASE)
+_THREE_QUARTERS = re.compile(r"(?<!\d)3/4(?!\d)(?!\s*v)|(?<![^\W\d_])¾|¾(?![^\W\d_])", re.IGNORECASE)
 _WITH = re.compile(r"(?<!\S)([cw])/(?=\s*\w{3})", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z][a-z])")
 _WORD = re.compile(r"(?:[a-zA-Z0-9?]|[^\x00-\x7f\s]|[\x00-\x08\x0e-\x1f\x7f])+")
@@ -42,12 +42,14 @@ class Word:
         wild: the same with `*` for every run that may have been an accented letter.
         before: the signs between it and the word before it.
         dotted: a full stop follows, so that it may be an abbreviation.
+        lost: a sign stands where a letter may have stood.
         last: it ends the text, so that it may be cut off.
     """
 
     plain: str
     wild: str
     before: str = ""
+    lost: bool = False
     dotted: bool = False
     last: bool = False
 
@@ -73,7 +75,9 @@ def words(text: str) -> list[Word]:
         plain, wild = plain_of(raw), wild_of(raw)
         if plain or wild.strip(WILD):
             after = text[match.end() : match.end() + 1]
-            found.append(Word(plain, wild, text[end : match.start()], after == ".", match.end() == len(text)))
+            lost = not raw.isalnum()
+            last = match.end() == len(text)
+            found.append(Word(plain, wild, text[end : match.start()], lost, after == ".", last))
             end = match.end()
     return found
 
@@ -103,15 +107,15 @@ def renderings(word: str) -> tuple[list[str], list[str]]:
     return exact, sorted(set(long_enough) - set(exact))
 
 
-def nearest(word: str, choices: Iterable[str]) -> list[tuple[str, float]]:
+def nearest(word: str, choices: Iterable[str], *, shortest: int = 4) -> list[tuple[str, float]]:
     """The known words that a slip of the keyboard may have turned into this one, with how sure that is, best first.
 
     One letter doubled, left out, swapped with its neighbour or mistaken, two in words of nine letters. Words of four
     letters may only be swapped, doubled or short of one letter, and those of three are never guessed at: *Rand* is no
-    *Hand*.
+    *Hand*. `shortest` is the length from which a word is guessed at.
     """
     letters = len(word)
-    if letters < 4 or word.isdigit():
+    if letters < shortest or word.isdigit():
         return []
     limit = 2 if letters >= 9 else 1
     scorer: Any = OSA.distance  # the hints of RapidFuzz do not let its own scorers pass
