@@ -30,9 +30,14 @@ TEXTS = ("body_part_examined", "study_description", "series_description", "proto
 FIELDS = ("part", "side", "view")
 LIMITS = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 
-PHANTOM_PARTS = {"wrist": "wrist", "hand": "hand", "shoulder": "shoulder", "hip": "hip", "finger": "finger"}
+PHANTOM_PARTS = {"leg": "lower leg"} | {
+    part: part
+    for part in (["wrist", "hand", "forearm", "elbow", "ankle", "knee", "foot", "chest", "shoulder", "finger"])
+}
+"""What the phantom calls a part → what the resolver does. Its `hip` is left out: it speaks of the pelvis as well."""
 
 Row = dict[str, str]
+Score = dict[str, float | None]
 
 
 def rows(half: str) -> list[Row]:
@@ -58,8 +63,8 @@ def answers(table: list[Row], least: float) -> list[BodyPart]:
     return [bodypart.resolve(*(row[text] for text in TEXTS), least=least) for row in table]
 
 
-def score(truth: list[str], given: list[str]) -> dict[str, float]:
-    """Precision, recall and the counts behind them."""
+def score(truth: list[str], given: list[str]) -> Score:
+    """Precision, recall and the counts behind them; None where there is nothing to divide by."""
     answered = sum(bool(answer) for answer in given)
     stated = sum(bool(answer) for answer in truth)
     right = sum(bool(t) and t == g for t, g in zip(truth, given, strict=True))
@@ -68,21 +73,21 @@ def score(truth: list[str], given: list[str]) -> dict[str, float]:
         "stated": stated,
         "answered": answered,
         "right": right,
-        "precision": round(right / answered, 4) if answered else float("nan"),
-        "recall": round(right / stated, 4) if stated else float("nan"),
+        "precision": round(right / answered, 4) if answered else None,
+        "recall": round(right / stated, 4) if stated else None,
     }
 
 
-def by(table: list[Row], given: list[BodyPart], column: str) -> dict[str, dict[str, float]]:
+def by(table: list[Row], given: list[BodyPart], column: str) -> dict[str, Score]:
     """The score of the part for each value of a column of the truth."""
-    split: dict[str, dict[str, float]] = {}
+    split: dict[str, Score] = {}
     for value in sorted({row[column] for row in table}):
         chosen = [index for index, row in enumerate(table) if row[column] == value]
         split[value or "(none)"] = score([table[i]["part"] for i in chosen], [given[i].part for i in chosen])
     return split
 
 
-def by_part(table: list[Row], given: list[BodyPart]) -> dict[str, dict[str, float]]:
+def by_part(table: list[Row], given: list[BodyPart]) -> dict[str, Score]:
     """Precision over the rows given this part, recall over the rows that have it."""
     truth, parts = [row["part"] for row in table], [answer.part for answer in given]
     return {part: score(_only(truth, part), _only(parts, part)) for part in bodypart.PARTS}
@@ -107,9 +112,10 @@ def speed(table: list[Row], repeats: int = 20) -> dict[str, float]:
     return {"first_per_s": round(len(texts) / first), "again_per_s": round(len(texts) / again)}
 
 
-def shown(name: str, figures: dict[str, float]) -> str:
+def shown(name: str, figures: Score) -> str:
     counts = f"{figures['rows']:5.0f} {figures['stated']:7.0f} {figures['answered']:9.0f} {figures['right']:6.0f}"
-    return f"{name:16s} {counts} {figures['precision']:10.4f} {figures['recall']:7.4f}"
+    shares = ("-" if share is None else f"{share:.4f}" for share in (figures["precision"], figures["recall"]))
+    return " ".join([f"{name:16s} {counts}", *(f"{share:>10s}" for share in shares)])
 
 
 def main() -> None:
@@ -124,13 +130,14 @@ def main() -> None:
     found = answers(table, given.least)
     figures: dict[str, Any] = {"half": given.half, "least": given.least, "speed": pace}
     figures["fields"] = {
-        name: score([row[name] for row in table], [getattr(answer, name) for answer in found]) for name in FIELDS
+        name: score([row[name] for row in table], [getattr(answer, name) for answer in found])
+        for name in (FIELDS if given.half != "phantom" else ("part",))  # its texts do not always state the others
     }
     figures["parts"], figures["languages"] = by_part(table, found), by(table, found, "language")
     if given.half == "building":  # a limit is chosen on this half, never on the other
         truth = [row["part"] for row in table]
         figures["curve"] = {str(at): score(truth, [a.part for a in answers(table, at)]) for at in LIMITS}
-    print(f"{'':16s} {'rows':>5s} {'stated':>7s} {'answered':>9s} {'right':>6s} {'precision':>10s} {'recall':>7s}")
+    print(f"{'':16s} {'rows':>5s} {'stated':>7s} {'answered':>9s} {'right':>6s} {'precision':>10s} {'recall':>10s}")
     for group in ("fields", "parts", "languages", "curve"):
         print(f"-- {group}")
         for name, values in figures.get(group, {}).items():
