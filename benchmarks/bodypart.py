@@ -31,8 +31,7 @@ FIELDS = ("part", "side", "view")
 LIMITS = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 PHANTOM_PARTS = {"leg": "lower leg"} | {
-    part: part
-    for part in (["wrist", "hand", "forearm", "elbow", "ankle", "knee", "foot", "chest", "shoulder", "finger"])
+    part: part for part in ("wrist", "hand", "forearm", "elbow", "ankle", "knee", "foot", "chest", "shoulder", "finger")
 }
 """What the phantom calls a part → what the resolver does. Its `hip` is left out: it speaks of the pelvis as well."""
 

@@ -17,6 +17,8 @@ from tests.dataset.test_tags_table import TEXTS, canonical_parts, table
 
 WORDS = files("osteon.dataset").joinpath("words")
 
+SHORT = ("ap", "pa", "l", "r", "e", "i", "dx", "with", "mit", "f", "p", "knee", "hip", "arm")
+
 
 def names(kind: str) -> list[tuple[str, str]]:
     """(name, part) of every line of every table as a person reads it: commas, then a slash before the plural."""
@@ -128,6 +130,8 @@ def test_of_two_parts_named_together_another_text_chooses() -> None:
     assert resolve("HAND", "HAND AND WRIST").part == "hand"
     assert resolve("KNEE", "HAND AND WRIST").part == ""
     assert resolve("", "XR LUMBAR SPINE WITH PELVIS").part == "lumbar spine"
+    behind = resolve("", "XR LEFT KNEE WITH HIP AP/L")
+    assert (behind.part, behind.side, behind.view) == ("knee", "L", "")
 
 
 def test_unpaired_parts_have_no_side() -> None:
@@ -170,6 +174,15 @@ def test_any_text_gives_an_answer(texts: list[str]) -> None:
     assert answer.view in ("", *VIEWS)
     assert 0 <= answer.confidence <= 1
     assert resolve(*texts) == answer
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_any_words_of_the_tables_in_any_order_give_an_answer(data: st.DataObject) -> None:
+    said = st.sampled_from([*(name for name, _ in names("part")[::7]), *SHORT])
+    signs = st.sampled_from([" ", "/", " + ", "_", ", "])
+    text = "".join(data.draw(said) + data.draw(signs) for _ in range(data.draw(st.integers(1, 7))))
+    assert resolve("", text).part in ("", *PARTS)
 
 
 @settings(max_examples=200, deadline=None)

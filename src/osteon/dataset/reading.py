@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from osteon.dataset import spelling
@@ -238,7 +238,7 @@ def _before_with(found: list[Found]) -> tuple[list[Found], list[Found]]:
     for index, entry in enumerate(found):
         before, behind = found[:index], found[index + 1 :]
         if entry.values("with") and any(e.names for e in before) and any(e.names for e in behind):
-            return before, behind
+            return before, [replace(entry, place=place) for place, entry in enumerate(behind)]
     return found, []
 
 
