@@ -68,8 +68,10 @@ def test_the_job_script_asks_for_what_was_asked_for() -> None:
     assert "#SBATCH -p" not in plain and "#SBATCH -A" not in plain
 
 
+# Like SLURM's, it keeps a copy of the script: dask-jobqueue removes its own as soon as it was handed over.
 SBATCH = """#!/bin/sh
-sh "$1" > /dev/null 2>&1 &
+cp "$1" job.sh
+sh job.sh > /dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 
