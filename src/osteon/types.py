@@ -39,7 +39,7 @@ REFUSAL_CODES: dict[str, str] = {
     "too_small": "an image of fewer than 32 pixels a side",
     "too_large": "an image of more than 100 million pixels, or a file of more than 256 MiB, packed or unpacked",
     "duplicate_file": "the same bytes as a file already taken",
-    "duplicate_instance": "another file of an instance (SOP instance UID) already taken",
+    "duplicate_instance": "another file of an instance (SOP instance UID) already taken, with the same stored pixels",
     "duplicate_pixels": "the same stored pixels as a file already taken, under another instance",
     "changed": "a file that is gone, or is no longer the one that was ingested",
     "no_label": "no row of the label table names this image or its study",

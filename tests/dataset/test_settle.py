@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,16 +81,15 @@ def test_copies_are_left_out_by_file_then_instance_then_pixels_and_say_of_what()
         a_case("i", instance="", pixels="", patient="p"),
     ]
     done = settled(cases)
-    assert done.manifest["path"].tolist() == ["a", "g", "h", "i"]
+    assert done.manifest["path"].tolist() == ["a", "d", "g", "h", "i"]
     reasons = {refusal.path: (refusal.code, refusal.reason) for refusal in done.refusals}
     assert reasons == {
         "b": ("duplicate_file", "the same bytes as a"),
         "c": ("duplicate_instance", "the same instance as a, with the same stored pixels"),
-        "d": ("duplicate_instance", "the same instance as a, with other stored pixels"),
         "e": ("duplicate_pixels", "the same stored pixels as a"),
         "f": ("duplicate_pixels", "the same stored pixels as a, which is of another patient"),
     }
-    assert sum(note.startswith("1 files have the UID") for note in done.notes) == 1
+    assert sum(note.startswith("1 files have the UID of another instance and other pixels") for note in done.notes) == 1
     assert sum(note.startswith("1 files show the pixels") for note in done.notes) == 1
 
 
@@ -280,15 +279,20 @@ def _distinct(cases: Sequence[Case]) -> list[Case]:
 
 def _copies(cases: Sequence[Case]) -> dict[str, str]:
     gone: dict[str, str] = {}
-    for code, name in (("file", "image"), ("instance", "instance"), ("pixels", "pixels")):
-        known: set[str] = set()
+    keys: dict[str, Callable[[Case], tuple[str, ...]]] = {
+        "file": lambda case: (case.image,),
+        "instance": lambda case: (case.header.instance, case.pixels),
+        "pixels": lambda case: (case.pixels,),
+    }
+    for code, key_of in keys.items():
+        known: set[tuple[str, ...]] = set()
         for case in cases:
-            value = case.header.instance if name == "instance" else getattr(case, name)
-            if case.path in gone or not value:
+            key = key_of(case)
+            if case.path in gone or not key[0]:
                 continue
-            if value in known:
+            if key in known:
                 gone[case.path] = f"duplicate_{code}"
-            known.add(value)
+            known.add(key)
     return gone
 
 

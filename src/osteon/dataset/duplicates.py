@@ -40,9 +40,8 @@ _FLAT = 1.0  # grey levels; with less fine structure than this, images agree by 
 _BLOCK = 256  # rows of the distance matrix held at once
 
 
-SAME_PIXELS = "with the same stored pixels"
-OTHER_PIXELS, OTHER_PATIENT = "with other stored pixels", "which is of another patient"
-"""How the reasons of copies end; the last two are those that a person should look at."""
+OTHER_PATIENT = "which is of another patient"
+"""How the reason of a copy ends that a person should look at."""
 
 
 def same_file(frame: pd.DataFrame) -> Dropped:
@@ -51,26 +50,28 @@ def same_file(frame: pd.DataFrame) -> Dropped:
     Args:
         frame: one row per image, with the columns of `osteon.dataset.rows.SCHEMA`, in the order of their paths.
     """
-    again, first = _again(frame, "image")
+    again, first = _again(frame["image"])
     reasons = [f"the same bytes as {path}" for path in frame["path"].to_numpy(object)[first]]
     return Dropped(again, "duplicate_file", "the same bytes again", reasons, "nothing to do")
 
 
 def same_instance(frame: pd.DataFrame) -> Dropped:
-    """Rows of an instance (SOP instance UID) of which an earlier row is another file; arguments as for `same_file`."""
-    again, first = _again(frame, "instance")
-    paths, pixels = frame["path"].to_numpy(object), frame["pixels"].to_numpy(object)
+    """Rows with instance (SOP instance UID) and stored pixels of an earlier row; arguments as for `same_file`.
+
+    Files of one instance with different pixels both stay: one may be the mended copy of a broken one, and only decoding
+    tells which.
+    """
+    again, first = _again(frame["instance"], frame["pixels"])
     reasons = [
-        f"the same instance as {paths[one]}, {SAME_PIXELS if pixels[one] == pixels[row] else OTHER_PIXELS}"
-        for one, row in zip(first, np.flatnonzero(again), strict=True)
+        f"the same instance as {path}, with the same stored pixels" for path in frame["path"].to_numpy(object)[first]
     ]
-    remedy = "look at both: one of them was changed, or their UIDs are wrong"
+    remedy = "nothing to do, unless the headers differ: then the first path counts"
     return Dropped(again, "duplicate_instance", "another file of the same instance", reasons, remedy)
 
 
 def same_pixels(frame: pd.DataFrame) -> Dropped:
     """Rows with the stored pixels of an earlier row, under another instance; arguments as for `same_file`."""
-    again, first = _again(frame, "pixels")
+    again, first = _again(frame["pixels"])
     paths, patients = frame["path"].to_numpy(object), frame["patient"].to_numpy(object)
     reasons = [
         f"the same stored pixels as {paths[one]}" + (f", {OTHER_PATIENT}" if patients[one] != patients[row] else "")
@@ -80,13 +81,16 @@ def same_pixels(frame: pd.DataFrame) -> Dropped:
     return Dropped(again, "duplicate_pixels", "the same pixels under another instance", reasons, remedy)
 
 
-def _again(frame: pd.DataFrame, column: str) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Which rows repeat a value other than "", and for each of those the place of the first row with it."""
-    codes = pd.factorize(frame[column])[0]
-    _, first = np.unique(codes, return_index=True)
-    again = first[codes] != np.arange(len(frame)) if len(frame) else np.zeros(0, bool)
-    again &= (frame[column] != "").to_numpy(bool)
-    return again, first[codes[again]]
+def _again(values: pd.Series, *further: pd.Series) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which rows repeat a value other than "", together with `further` ones, and the first row of each of those."""
+    codes: NDArray[np.intp] = pd.factorize(values)[0].astype(np.intp)
+    for more in further:
+        other = pd.factorize(more)[0].astype(np.intp)
+        codes = codes * (int(other.max(initial=0)) + 1) + other
+    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    again = first[places] != np.arange(len(values))
+    again &= (values != "").to_numpy(bool)
+    return again, first[places[again]]
 
 
 @dataclass(frozen=True, eq=False)

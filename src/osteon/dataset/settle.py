@@ -13,7 +13,7 @@ from osteon import tables
 from osteon.dataset import exclusions
 from osteon.dataset import labels as label_table
 from osteon.dataset.bodypart import resolve
-from osteon.dataset.duplicates import OTHER_PATIENT, OTHER_PIXELS, same_file, same_instance, same_pixels
+from osteon.dataset.duplicates import OTHER_PATIENT, same_file, same_instance, same_pixels
 from osteon.dataset.exclusions import Rule
 from osteon.dataset.flow import Dropped, Flow, Sieve
 from osteon.dataset.labels import ANSWER, PATIENT, STUDY, Labels
@@ -102,6 +102,7 @@ def settle(
     sieve = Sieve(frame, refusals)
     del frame  # of a million rows, one copy is enough
     sieve.apply("different images", (same_file, same_instance, same_pixels), IDENTITY)
+    unlike = int(sieve.frame.loc[sieve.frame["instance"] != "", "instance"].duplicated().sum())
     sieve.frame = with_body_part(sieve.frame)
     outliers, unlabelled = _outliers(sieve.frame, rules), _studies(sieve.frame[:0])
     notes = list(table.notes) if table else []
@@ -134,7 +135,7 @@ def settle(
         outliers=outliers,
         notes=(
             *notes,
-            *_about_copies(sieve.refusals),
+            *_about_copies(sieve.refusals, unlike),
             *_about_patients(sieve.frame),
             *_about_outliers(outliers, rules),
         ),
@@ -268,12 +269,10 @@ def _about_zeros(table: Labels, rows: int) -> list[str]:
     return [note] if rows else []
 
 
-def _about_copies(refusals: Sequence[Refusal]) -> list[str]:
+def _about_copies(refusals: Sequence[Refusal], unlike: int) -> list[str]:
     notes = []
-    if unlike := sum(refusal.reason.endswith(OTHER_PIXELS) for refusal in refusals):
-        notes.append(
-            f"{unlike} files have the UID of an instance already taken and other pixels: their UIDs may be wrong"
-        )
+    if unlike:
+        notes.append(f"{unlike} files have the UID of another instance and other pixels; they are kept: look at them")
     if moved := sum(refusal.reason.endswith(OTHER_PATIENT) for refusal in refusals):
         notes.append(f"{moved} files show the pixels of an image of another patient: find out whose they are")
     return notes

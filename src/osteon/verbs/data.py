@@ -125,8 +125,8 @@ def prepare(
         if studies:
             shown = manifest[manifest["study"].isin(studies)]
             result["traced"] = tracing.trace(shown, where, chosen, out, workers=workers, limits=limits)
-    fresh = f"{made.done} images prepared" if made.done else "nothing to do"
-    kept = f", {made.skipped} were there already" if made.skipped else ""
+    fresh = f"{len(made.manifest)} images prepared" if made.done else "nothing to do"
+    kept = f", {made.skipped} of {len(manifest)} files were done already" if made.skipped else ""
     said = [f"{fresh}{kept}{refused(result['refused'])}", *examples(_by_path(made.refusals, manifest))]
     if studies:
         said.append(f"{result['traced']} images shown step by step in {out / tracing.TRACE}")
