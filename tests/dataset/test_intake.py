@@ -13,6 +13,7 @@ from osteon import runs, tables, verbs
 from osteon.dataset import refusals
 from osteon.dataset.labels import Columns
 from osteon.errors import TooFewCases
+from osteon.verbs.intake import KEY
 from tests.dataset.test_ingest import a_folder
 
 
@@ -48,10 +49,28 @@ def test_a_workbook_and_a_folder_become_a_clean_set_and_an_export(tmp_path: Path
 def test_the_same_ingest_twice_leaves_the_same_bytes(tmp_path: Path) -> None:
     source = a_folder(tmp_path / "in", ["a.png", "b.png"])
     for name in ("one", "two"):
-        verbs.ingest(source, tmp_path / name)
+        verbs.ingest(source, tmp_path / name, key=tmp_path / "key")
     for path in (tmp_path / "one").iterdir():
         if path.name != runs.RECORD:
             assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_only_pseudonyms_leave_the_ingest_folder(tmp_path: Path) -> None:
+    source = a_folder(tmp_path / "in", ["Doe^Jane.png", "Roe^Richard.png", "broken.png"])
+    (source / "broken.png").write_bytes(b"Jane Doe wrote this")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,fracture,patient\nDoe^Jane,1,Jane Doe\nRoe^Richard,0,Richard Roe\nbroken,1,Jane Doe\n")
+    verbs.ingest(source, tmp_path / "out", labels=labels)
+    first = (tmp_path / "out" / "manifest.parquet").read_bytes()
+    verbs.ingest(source, tmp_path / "out", labels=labels)  # the key of the first time serves again
+    assert (tmp_path / "out" / "manifest.parquet").read_bytes() == first
+    assert (tmp_path / "out" / KEY).stat().st_mode & 0o077 == 0
+    verbs.prepare(tmp_path / "out", tmp_path / "prepared")
+    manifest = tables.read(tmp_path / "prepared" / "manifest.parquet", tables.MANIFEST)
+    assert manifest["patient"].nunique() == 2
+    for path in (tmp_path / "prepared").rglob("*"):
+        if path.is_file() and path.name != runs.RECORD:
+            assert not any(name in path.read_bytes() + path.name.encode() for name in (b"Doe", b"Roe")), path.name
 
 
 def test_an_ingest_that_takes_nothing_says_why_and_leaves_the_reasons(tmp_path: Path) -> None:
