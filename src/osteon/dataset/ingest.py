@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Executor
+from contextlib import closing
 from pathlib import Path
 
 from osteon.dataset import labels as label_table
@@ -59,13 +60,13 @@ def ingest(
         raise TooFewCases(f"{source} holds no files", remedy="give a folder of DICOM, PNG or JPEG files")
     seen, refusals = Rows(), list[Refusal]()
     jobs = ((source, path) for path in paths)
-    results = each(look, jobs, workers=workers, executor=executor, lost=_lost)
-    for done, (_, result) in enumerate(results, 1):
-        if isinstance(result, Case):
-            seen.add(result)
-        else:
-            refusals.append(result)
-        progress(done, len(paths))
+    with closing(each(look, jobs, workers=workers, executor=executor, lost=_lost)) as results:
+        for done, (_, result) in enumerate(results, 1):
+            if isinstance(result, Case):
+                seen.add(result)
+            else:
+                refusals.append(result)
+            progress(done, len(paths))
     return settle(seen.frame(), refusals, table, task=task, rules=rules)
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ def prepare(
     done, count = len(manifest) - len(stale), standing.refused
     progress(done, len(manifest))
     on_refused(count)
-    with journals.opened(out, wanted) as stream:
-        groups = in_groups(prepare_one, jobs, workers=workers, executor=executor, lost=lost, limits=limits)
+    groups = in_groups(prepare_one, jobs, workers=workers, executor=executor, lost=lost, limits=limits)
+    with journals.opened(out, wanted) as stream, closing(groups):
         for number, results in groups:
             for row, result in zip(studies[number], results, strict=True):
                 begins[row] = journals.append(stream, result)

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,9 +90,10 @@ def prove(
     before = _originals(original, key, progress) if original is not None and key is not None else {}
     jobs = [_Job(tree, path, original, before.get(_instance_of(tree / path), "")) for path in images]
     found, compared = list[Found](), sum(bool(job.before) for job in jobs)
-    for done, (position, violations) in enumerate(each(_look, jobs, workers=workers, executor=executor, lost=_lost), 1):
-        found += [Found(images[position], violation) for violation in violations]
-        progress(done, len(images))
+    with closing(each(_look, jobs, workers=workers, executor=executor, lost=_lost)) as results:
+        for done, (position, violations) in enumerate(results, 1):
+            found += [Found(images[position], violation) for violation in violations]
+            progress(done, len(images))
     if LABELS in paths:
         found += [Found(LABELS, violation) for violation in _of_labels((tree / LABELS).read_bytes())]
     return Proof(

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -93,8 +94,9 @@ def release(
     jobs = [Job(image, source, path, patient, key, out) for image, path, patient in rows if image not in done]
     skipped = len(done)
     _write_crosswalk(private / CROSSWALK, key, [one for one in done.values() if isinstance(one, Cleaned)])
-    with (private / CROSSWALK).open("a", encoding="utf-8") as stream:
-        for position, result in each(clean_one, jobs, workers=workers, executor=executor, lost=_lost):
+    results = each(clean_one, jobs, workers=workers, executor=executor, lost=_lost)
+    with (private / CROSSWALK).open("a", encoding="utf-8") as stream, closing(results):
+        for position, result in results:
             done[jobs[position].image] = result
             if isinstance(result, Cleaned):
                 _append(stream, result)

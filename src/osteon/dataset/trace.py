@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +85,10 @@ def trace(
     with files.replacing_folder(out / TRACE) as folder:
         rows = zip(manifest["image"], manifest["path"], strict=True)
         jobs = [Job(image, source, path, recipe, folder, limits) for image, path in rows]
-        traced = each(trace_one, jobs, workers=workers, lost=_no_strip, limits=limits)
-        for done, (_, fine) in enumerate(traced, 1):
-            written += fine
-            progress(done, len(jobs))
+        with closing(each(trace_one, jobs, workers=workers, lost=_no_strip, limits=limits)) as traced:
+            for done, (_, fine) in enumerate(traced, 1):
+                written += fine
+                progress(done, len(jobs))
     return written
 
 

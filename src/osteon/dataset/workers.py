@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
@@ -23,15 +24,17 @@ def each(
     executor: Executor | None = None,
     lost: Callable[[Item, Lost], Result],
     limits: Limits = LIMITS,
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result]]:
     """Apply a function to every item, a few at a time; as `in_groups`, with one item in a group.
 
     Yields:
         (position, result) in the order in which they finish.
     """
     groups = ((item,) for item in items)
-    for position, results in in_groups(function, groups, workers=workers, executor=executor, lost=lost, limits=limits):
-        yield position, results[0]
+    done = in_groups(function, groups, workers=workers, executor=executor, lost=lost, limits=limits)
+    with closing(done):
+        for position, results in done:
+            yield position, results[0]
 
 
 def in_groups(
@@ -42,8 +45,11 @@ def in_groups(
     executor: Executor | None = None,
     lost: Callable[[Item, Lost], Result],
     limits: Limits = LIMITS,
-) -> Iterator[tuple[int, list[Result]]]:
+) -> Generator[tuple[int, list[Result]]]:
     """Apply a function to every item of every group; one group is one task of the executor.
+
+    Whoever may leave before the end closes it (`contextlib.closing`): left to the garbage collector, its processes run
+    on for as long as a traceback holds it.
 
     Args:
         function: picklable, called in a process that can be killed.
