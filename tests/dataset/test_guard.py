@@ -140,6 +140,33 @@ def test_a_closed_guard_ends_what_is_under_way(guard: Guard) -> None:
     assert not psutil.pid_exists(pid)
 
 
+class LastWord:
+    """An answer during which the guard that receives it is closed."""
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return close_the_guard, ()
+
+
+def close_the_guard() -> None:
+    CLOSED_BY_ITS_ANSWER[0].close()
+
+
+CLOSED_BY_ITS_ANSWER: list[Guard] = []
+
+
+def say_the_last_word(item: int) -> LastWord:
+    return LastWord()
+
+
+def test_a_child_that_answers_while_the_guard_is_closed_is_waited_for(guard: Guard) -> None:
+    CLOSED_BY_ITS_ANSWER[:] = [guard]
+    pid = guard.call(who, 0, LIMITS)
+    assert isinstance(pid, int)
+    with pytest.raises(OsteonError, match="the workers were stopped"):
+        guard.call(say_the_last_word, 0, LIMITS)
+    assert not psutil.pid_exists(pid), "not even as a zombie"
+
+
 SCRIPTS = {
     "threads": """
         from concurrent.futures import ThreadPoolExecutor as Pool

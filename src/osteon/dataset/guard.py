@@ -134,9 +134,10 @@ class Guard:
             # Whatever went wrong here or there: only a child that answered in order is used again.
             with self._lock:
                 self._busy.discard(child)
-                if whole and not self._closed:
+                kept = whole and not self._closed
+                if kept:
                     self._idle.append(child)
-            if not whole:
+            if not kept:
                 child.end()
         if kind == "error":
             raise answer
