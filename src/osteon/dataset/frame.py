@@ -176,7 +176,7 @@ def _shown(
         box = None
     warped = _resized(_cut(pixels, box, fill), size) if box else _turned(pixels, matrix, size, fill)
     if warped.dtype == np.uint8 and len(grey) == 256:
-        return cv2.LUT(warped, grey)  # type: ignore[return-value]
+        return cv2.LUT(warped, grey)  # type: ignore[return-value]  # uint8, as the table
     return np.take(grey, warped, mode="clip")
 
 
@@ -203,8 +203,8 @@ def _cut(pixels: Pixels, box: tuple[int, int, int, int], fill: int) -> Pixels:
     beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if not any(beyond):
         return inside
-    # Here and below: OpenCV keeps the dtype, which its hints do not say.
-    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill)  # type: ignore[return-value]
+    # In this module: OpenCV keeps the dtype, which its hints do not say.
+    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill)  # type: ignore[return-value]  # as it was
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -214,7 +214,7 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         return pixels
     shrinks = new_height <= height and new_width <= width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (new_width, new_height), interpolation=method)  # type: ignore[return-value]
+    return cv2.resize(pixels, (new_width, new_height), interpolation=method)  # type: ignore[return-value]  # as it was
 
 
 def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], fill: int) -> Pixels:
@@ -230,7 +230,9 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
     small = _resized(pixels, near)
     to_small = _after(_scaling(near, (height, width)), matrix)
     flags, outside = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_CONSTANT
-    return cv2.warpAffine(small, to_small, size[::-1], None, flags, outside, fill)  # type: ignore[return-value]
+    return cv2.warpAffine(  # type: ignore[return-value]  # as it was
+        small, to_small, size[::-1], None, flags, outside, fill
+    )
 
 
 def _after(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -50,8 +50,7 @@ _ENCRYPTED = 0x1  # bit 0 of the general purpose flag (APPNOTE.TXT 4.4.4)
 _BROKEN = (
     EOFError,
     LookupError,
-    NotImplementedError,
-    RuntimeError,
+    RuntimeError,  # a password is wanted; NotImplementedError: a method of packing that it does not know
     ValueError,
     struct.error,
     zipfile.BadZipFile,
