@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ import pyarrow.parquet as pq
 
 from osteon import files
 from osteon.errors import BadTable
+from osteon.phantom.mapping import mapping
 from osteon.phantom.patient import make_patient
 from osteon.phantom.plan import Chance, Plan, even
 from osteon.types import Progress, silent
@@ -49,8 +46,8 @@ def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progre
         images.mkdir()
         rows: list[dict[str, Any]] = []
         jobs = [(plan, seed, number, bool(f), images) for number, f in enumerate(sick, start=1)]
-        with _mapping(workers) as mapping:
-            for done, made in enumerate(mapping(_make, jobs), start=1):
+        with mapping(workers) as mapped:
+            for done, made in enumerate(mapped(_make, jobs), start=1):
                 rows += made
                 progress(done, len(jobs))
         truth = pd.DataFrame(rows)
@@ -80,16 +77,3 @@ def _labels(truth: pd.DataFrame) -> pd.DataFrame:
 
 def _make(job: tuple[Plan, int, int, bool, Path]) -> list[dict[str, Any]]:
     return make_patient(*job)
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[Any]:
-    """`map`, or that of a pool of processes; both in order."""
-    if workers <= 1:
-        yield map
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)

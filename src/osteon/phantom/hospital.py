@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from osteon.phantom.archive import INSIDE, others, write_archive
 from osteon.phantom.dirt import Dirt
 from osteon.phantom.hospital_plan import HospitalPlan
 from osteon.phantom.hospital_study import accession_of, make_study
+from osteon.phantom.mapping import mapping
 from osteon.types import Progress, silent
 
 __all__ = ["Dirt", "HospitalPlan", "make_export"]
@@ -62,8 +59,8 @@ def make_export(
         tree, staged = temporary / "export", temporary / "staged"
         jobs = [(plan, seed, k, bool(f), temporary) for k, f in enumerate(sick, start=1)]
         made: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-        with _mapping(workers) as mapping:
-            for done, result in enumerate(mapping(_make, jobs), start=1):
+        with mapping(workers) as mapped:
+            for done, result in enumerate(mapped(_make, jobs), start=1):
                 made.append(result)
                 progress(done, len(jobs))
         rows = [row for _, of_study in made for row in of_study]
@@ -153,16 +150,3 @@ def _filled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with one set of columns; what a row does not tell is missing."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in names} for row in rows]
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[Any]:
-    """`map`, or that of a pool of processes; both in order."""
-    if workers <= 1:
-        yield map
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)
