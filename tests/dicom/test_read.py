@@ -172,11 +172,26 @@ def test_a_file_that_ends_within_its_pixels_is_cut_short_not_nameless(syntax: st
         assert peek(data[:-missing])[0].view == "AP"
 
 
-def test_warnings_of_pydicom_become_notes() -> None:
+def test_warnings_of_pydicom_are_counted_in_a_note() -> None:
     data = a_radiograph_file(stored_values(), bits=12, SOPInstanceUID="1.2.3")
     header = read(data.replace(b"1.2.3\0", b"x.2.3\0")).header
-    assert any(note.startswith("Invalid value for VR UI") for note in header.notes)
-    assert all("http" not in note for note in header.notes)
+    assert any(note.startswith("2 warning(s) while reading") for note in header.notes)
+
+
+NAMED = ("ViewPosition", "VOILUTFunction", "PresentationLUTShape", "PatientAge", "ImageLaterality", "StudyInstanceUID")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize("keywords", [*((keyword,) for keyword in NAMED), NAMED])
+def test_no_note_and_no_log_repeats_a_name_that_a_damaged_file_holds(
+    keywords: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = dict.fromkeys(keywords, "QUUX")
+    data = a_radiograph_file(stored_values(), bits=12, WindowCenter=9, WindowWidth=9, **damaged)
+    caplog.clear()
+    header = read(data).header
+    assert "QUUX" not in " ".join(header.notes).upper() + caplog.text
+    assert bool(header.notes) == (keywords not in [("ViewPosition",), ("ImageLaterality",)])
 
 
 def test_no_note_is_given_twice() -> None:

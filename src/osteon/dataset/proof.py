@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import closing
@@ -23,6 +22,7 @@ from osteon.dataset.release import FILE_NAME, LABELS
 from osteon.dataset.workers import each
 from osteon.dataset.writing import find_writing
 from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.hush import hushed
 from osteon.dicom.identifiers import identifiers_of, tells
 from osteon.dicom.parsing import parse
 from osteon.dicom.pseudonyms import PATTERN, Key, is_ours
@@ -126,8 +126,7 @@ def _originals(original: Path, key: Key, progress: Progress) -> dict[str, str]:
 
 
 def _dataset(data: bytes, *, whole: bool) -> FileDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote values
+    with hushed():
         return parse(data, whole=whole)[0]
 
 
@@ -150,9 +149,7 @@ def _look(job: _Job) -> list[Violation]:
         if tells(job.path, identifiers_of(before)):
             found.append(Violation("the name of the file", "says what the original said"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            radiograph = read(data)
+        radiograph = read(data)
     except UnreadableImage:
         return [*found, Violation("the pixels", "cannot be searched for writing")]
     if find_writing(radiograph.pixels, radiograph.white):

@@ -54,7 +54,8 @@ class Attributes:
 
     Attributes:
         dataset: as pydicom parsed it.
-        notes: one sentence for each value that could not be read, or that two attributes contradict.
+        notes: one sentence for each value that could not be read, or that two attributes contradict. They quote no
+            text, as a damaged file may hold a name anywhere and notes go where names may not.
     """
 
     dataset: Dataset

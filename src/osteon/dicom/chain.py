@@ -85,7 +85,7 @@ def _voi(attributes: Attributes, *, signed: bool) -> Lut | Window | None:
     if centre is not None and width is not None:
         function = attributes.text("VOILUTFunction").upper() or "LINEAR"
         if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-            attributes.note(f"VOILUTFunction {function} is unknown; LINEAR was used")
+            attributes.note("VOILUTFunction is none of the standard's; LINEAR was used")
             function = "LINEAR"
         if width >= 1 or (width > 0 and function != "LINEAR"):
             return Window(centre, width, function)
@@ -100,7 +100,7 @@ def _inverted(attributes: Attributes, photometric: str) -> bool:
     shape = attributes.text("PresentationLUTShape").upper()
     if shape not in ("IDENTITY", "INVERSE"):
         if shape:
-            attributes.note(f"PresentationLUTShape {shape} is unknown; {photometric} decides")
+            attributes.note(f"PresentationLUTShape is none of the standard's; {photometric} decides")
         return by_photometric
     by_shape = shape == "INVERSE"
     if by_shape != by_photometric:

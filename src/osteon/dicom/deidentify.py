@@ -8,7 +8,6 @@ that the standard gives it, obeys its grammar, and is neither free text nor byte
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -23,6 +22,7 @@ from pydicom.uid import UID
 
 from osteon.dicom.attributes import PARSING_ERRORS
 from osteon.dicom.dates import shifted
+from osteon.dicom.hush import hushed
 from osteon.dicom.identifiers import identifiers_of, tells
 from osteon.dicom.profile import CODES, EDITION, Action, rule_of
 from osteon.dicom.pseudonyms import Key
@@ -86,8 +86,7 @@ def deidentify(dataset: FileDataset, key: Key, findings: Findings) -> Dataset:
     if "PixelData" not in dataset:
         raise UnreadableImage("no_pixels", "the file holds no image", remedy="leave it out")
     little = dataset.original_encoding[1] is not False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about values that break the standard, none of which will stay
+    with hushed():  # about values that break the standard, none of which will stay
         try:
             correct_ambiguous_vr(dataset, little)
             patient = findings.patient or patient_of(dataset)
@@ -114,8 +113,7 @@ def file_of(dataset: Dataset) -> bytes:
         UnreadableImage: `bad_attributes`, if its pixel data are not encoded as its transfer syntax says.
     """
     buffer = BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with hushed():
         try:
             dataset.save_as(buffer, enforce_file_format=True)
         except PARSING_ERRORS as error:

@@ -125,7 +125,7 @@ def view_of(attributes: Attributes) -> str:
     codes = [item.text("CodeValue").upper() for item in attributes.items("ViewCodeSequence")]
     by_code = next((_VIEW_CODES[code] for code in codes if code in _VIEW_CODES), "")
     if by_word and by_code and by_word != by_code:
-        attributes.note(f"ViewPosition {word} contradicts the view code ({by_code}); the position counts")
+        attributes.note(f"ViewPosition ({by_word}) contradicts the view code ({by_code}); the position counts")
     return by_word or by_code
 
 
@@ -143,7 +143,7 @@ def age_of(attributes: Attributes) -> float | None:
     match = re.fullmatch(r"(\d{1,3})([YMWD])", text, re.ASCII)
     if match is None:
         if text:
-            attributes.note(f"PatientAge {text!r} is no age and was ignored")
+            attributes.note("PatientAge is no age and was ignored")
         return None
     return int(match[1]) * _YEARS_PER_UNIT[match[2]]
 

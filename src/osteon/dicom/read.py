@@ -1,13 +1,11 @@
 """The one door for images: DICOM, PNG or JPEG → `Radiograph`, or an error that says why not.
 
-What a file is, its bytes decide, never its name. Warnings of pydicom and Pillow become notes of the header; they are
-collected with `warnings.catch_warnings`, which is not safe between threads: read in processes.
+What a file is, its bytes decide, never its name. Warnings of pydicom and Pillow are counted in a note of the header,
+not quoted (`osteon.dicom.hush`, which is not safe between threads: read in processes).
 """
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from osteon.dicom.chain import chain_of, encoding_of
 from osteon.dicom.codecs import CODECS
 from osteon.dicom.decoders import NATIVE, words_of
 from osteon.dicom.header import RADIOGRAPHS, header_of, modality_of
+from osteon.dicom.hush import hushed
 from osteon.dicom.parsing import MAX_BYTES as MAX_BYTES  # part of what this module offers
 from osteon.dicom.parsing import parse
 from osteon.dicom.pixels import Chain, Encoding, present
@@ -64,11 +63,11 @@ def peek(source: Path | bytes) -> tuple[Header, int, int]:
 
 
 def _listening(work: Callable[[], _Result]) -> tuple[_Result, list[str]]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with hushed() as caught:
         result = work()
-    # pydicom adds where to read on: to a page of the standard, or in further lines.
-    return result, [re.split(r"\n| Please see", str(warning.message))[0][:200] for warning in caught]
+    # Counted, not quoted: they repeat values of the file, and a damaged one may hold a name anywhere.
+    told = f"{len(caught)} warning(s) while reading: the file breaks its standard; for DICOM, dciodvfy says where"
+    return result, [told] if caught else []
 
 
 def _with_notes(header: Header, notes: list[str]) -> Header:

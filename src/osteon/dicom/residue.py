@@ -6,7 +6,6 @@ and makes new ones, the other walks through what is there now and asks of each b
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osteon.dicom.attributes import PARSING_ERRORS
 from osteon.dicom.dates import shifted
+from osteon.dicom.hush import hushed
 from osteon.dicom.identifiers import identifiers_of, tells
 from osteon.dicom.parsing import inflated, parse
 from osteon.dicom.profile import CODES, PRIVATE, Action, rule_of
@@ -69,8 +69,7 @@ def violations_of(data: bytes) -> list[Violation]:
     Args:
         data: bytes of the file.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom warns of is judged here by value
+    with hushed():  # what pydicom warns of is judged here by value
         try:
             dataset, _ = parse(data, whole=True)
             found = [*_of_file(data, dataset), *_of_dataset(dataset, ""), *_statements(dataset)]
@@ -86,8 +85,7 @@ def left_of(original: Dataset, data: bytes) -> list[Violation]:
         original: the data set before.
         data: bytes of the file after.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with hushed():
         clean, _ = parse(data, whole=False)
         identifiers, before = identifiers_of(original), _dated(original)
         found = []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 
 from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.hush import hushed
 from osteon.dicom.parsing import parse
 
 _SHAPE = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
@@ -27,8 +27,7 @@ def stored_pixels(data: bytes) -> str:
     Raises:
         UnreadableImage: `not_dicom` or `too_large`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are told by whoever reads the image
+    with hushed():  # whoever reads the image counts the warnings
         dataset, has_pixels = parse(data, whole=True)
         try:
             value = dataset.get("PixelData") if has_pixels else None
