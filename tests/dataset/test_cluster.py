@@ -4,14 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+import distributed
 import pytest
 
 from osteon.dataset import cluster
 from osteon.dataset.cluster import Jobs, executor_of, job_script
 from osteon.dataset.workers import each
 from osteon.errors import MissingPackage, NotFound, UnknownName
-
-distributed = pytest.importorskip("distributed", reason="needs the extra: pip install 'osteon[cluster]'")
 
 
 def test_without_a_cluster_there_is_no_executor() -> None:
@@ -49,7 +48,6 @@ def test_without_the_extra_the_remedy_is_to_install_it(monkeypatch: pytest.Monke
 
 
 def test_the_job_script_asks_for_what_was_asked_for() -> None:
-    pytest.importorskip("dask_jobqueue")
     jobs = Jobs(
         queue="long", account="trauma", cores=8, memory="12GB", walltime="04:00:00",
         directives=("--qos=debug",), prologue=("module load python/3.11",),
@@ -78,7 +76,6 @@ echo "Submitted batch job $!"
 
 def test_work_goes_through_jobs_that_slurm_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler of two lines stands for SLURM: `sbatch` starts the script at once, `scancel` ends it."""
-    pytest.importorskip("dask_jobqueue")
     for name, text in {"sbatch": SBATCH, "scancel": '#!/bin/sh\nkill "$1"\n'}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)

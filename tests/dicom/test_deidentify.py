@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import warnings
 from collections import Counter
@@ -407,8 +406,7 @@ def errors_of(data: bytes, folder: Path) -> Counter[str]:
 
 
 @pytest.mark.shared
-@pytest.mark.system
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools: make system")
+@pytest.mark.system("dicom3tools")
 def test_a_second_program_finds_no_errors_that_were_not_there_before(tmp_path: Path) -> None:
     for path in sorted((SHARED / "dicom").rglob("*.dcm")):
         data = path.read_bytes()

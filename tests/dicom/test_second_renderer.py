@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pydicom import dcmread, uid
 from osteon.dicom.read import read
 from osteon.errors import UnreadableImage
 from tests.dicom.making import SYNTAXES_LOSSLESS, SYNTAXES_LOSSY, a_radiograph_file, stored_values
-from tests.dicom.second_renderer import LOSSY, TOOLS, commands, levels_brighter, read_pgm
+from tests.dicom.second_renderer import LOSSY, commands, levels_brighter, read_pgm
 from tests.make import SHARED
 
 FILES = (
@@ -43,9 +42,6 @@ FILES = (
 )
 CUT_SHORT = "other_real/BROKEN_CHEST_DX_Canon_966.dcm"
 
-needs_tools = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in TOOLS), reason="needs the Debian packages dcmtk and libgdcm-tools"
-)
 NOT_OF_DCMTK = (uid.JPEG2000, uid.JPEG2000Lossless, uid.HTJ2K, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL)
 
 
@@ -56,8 +52,7 @@ def test_no_real_file_is_left_out() -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.system
-@needs_tools
+@pytest.mark.system("dcmtk", "libgdcm-tools")
 @pytest.mark.parametrize("name", FILES)
 def test_real_files_look_as_dcmtk_shows_them(name: str, tmp_path: Path) -> None:
     path = SHARED / "dicom" / name
@@ -69,8 +64,7 @@ def test_real_files_look_as_dcmtk_shows_them(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.system
-@needs_tools
+@pytest.mark.system("dcmtk", "libgdcm-tools")
 def test_both_refuse_the_file_that_is_cut_short(tmp_path: Path) -> None:
     path = SHARED / "dicom" / CUT_SHORT
     with pytest.raises(UnreadableImage) as caught:
@@ -80,8 +74,7 @@ def test_both_refuse_the_file_that_is_cut_short(tmp_path: Path) -> None:
     assert subprocess.run(first, capture_output=True).returncode != 0
 
 
-@pytest.mark.system
-@needs_tools
+@pytest.mark.system("dcmtk", "libgdcm-tools")
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("syntax", sorted({*SYNTAXES_LOSSLESS, *SYNTAXES_LOSSY} - {*NOT_OF_DCMTK}))
 def test_made_files_look_as_dcmtk_shows_them(syntax: str, photometric: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -229,10 +228,8 @@ def test_a_wrong_name_lists_the_right_ones():
         Chance(0.5, 1.5)
 
 
-@pytest.mark.system
+@pytest.mark.system("dicom3tools")
 def test_dciodvfy_finds_no_error_in_a_cohort_of_both_classes(cohort, truth):
-    if not shutil.which("dciodvfy"):
-        pytest.skip("system: needs the package dicom3tools")
     assert set(truth["fractured"]) == {0, 1}
     for path in truth["path"]:
         done = subprocess.run(["dciodvfy", str(cohort / path)], capture_output=True, text=True, check=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -198,10 +197,8 @@ def test_the_command_writes_a_run_record_that_says_phantom(tmp_path):
     assert done.figures["images"] == (truth["content"] == "image").sum() and "phantom" in done.said
 
 
-@pytest.mark.system
+@pytest.mark.system("dicom3tools")
 def test_dciodvfy_finds_no_error_in_files_that_are_meant_to_be_valid(hospital, images, tmp_path):
-    if not shutil.which("dciodvfy"):
-        pytest.skip("system: needs the package dicom3tools")
     unknown = {SYNTAXES[name].uid for name in UNKNOWN_TO_DCIODVFY}
     valid = images[images["valid"].astype(bool) & ~images["transfer_syntax"].isin(unknown)]
     assert len(valid) > 10
