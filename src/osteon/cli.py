@@ -11,7 +11,21 @@ import typer
 from rich.console import Console
 
 from osteon import __version__, cli_privacy, settings
-from osteon.console import Json, Out, Seed, Workers, bars, show, workers_of
+from osteon.console import (
+    Json,
+    KeyColumn,
+    LabelColumn,
+    Labels,
+    Out,
+    PatientColumn,
+    Seed,
+    Sheet,
+    Task,
+    Workers,
+    bars,
+    show,
+    workers_of,
+)
 from osteon.errors import OsteonError
 
 app = typer.Typer(
@@ -88,23 +102,17 @@ def ingest(
         Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files and zip archives, nested as you like.")
     ],
     out: Out,
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV, Excel or Parquet: accession, study or image, and the label.")
-    ] = None,
-    key_column: Annotated[
-        str, typer.Option(help="Column that names the study or image, if its name does not tell.")
-    ] = "",
-    label_column: Annotated[str, typer.Option(help="Column that holds the label, if its name does not tell.")] = "",
-    patient_column: Annotated[
-        str, typer.Option(help="Column of the label table that names the patient or group.")
-    ] = "",
-    sheet: Annotated[str, typer.Option(help="Sheet of the workbook; default: the first.")] = "",
+    labels: Labels = None,
+    key_column: KeyColumn = "",
+    label_column: LabelColumn = "",
+    patient_column: PatientColumn = "",
+    sheet: Sheet = "",
     exclude: Annotated[
         list[str] | None, typer.Option(help="COLUMN (says yes) or COLUMN=VALUE: leave these images out; repeatable.")
     ] = None,
     max_instances: Annotated[int, typer.Option(min=1, help="A study of more images is an outlier.")] = 20,
     outliers: Annotated[Outliers, typer.Option(help="Keep outliers, or leave them out.")] = Outliers.keep,
-    task: Annotated[str, typer.Option(help="The question that the labels answer.")] = "fracture",
+    task: Task = "fracture",
     key: Annotated[
         Path | None, typer.Option(help="Key of the pseudonyms, made if it is not there; default: in --out.")
     ] = None,

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from osteon.console import Json, Out, Workers, bars, show, workers_of
+from osteon.console import (
+    Json,
+    KeyColumn,
+    LabelColumn,
+    Labels,
+    Out,
+    PatientColumn,
+    Sheet,
+    Task,
+    Workers,
+    bars,
+    show,
+    workers_of,
+)
 from osteon.errors import NotClean
 
 KeyFile = Annotated[Path, typer.Option("--key", help="File of the secret key; made if it is not there.")]
@@ -20,19 +33,15 @@ def deidentify(
     private: Annotated[
         Path | None, typer.Option(help="Folder for what ties the files to people; default: --out with -private.")
     ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV, Excel or Parquet: accession, study or image, and the label.")
-    ] = None,
-    key_column: Annotated[
-        str, typer.Option(help="Column that names the study or image, if its name does not tell.")
-    ] = "",
-    label_column: Annotated[str, typer.Option(help="Column that holds the label, if its name does not tell.")] = "",
-    patient_column: Annotated[str, typer.Option(help="Column that names the patient.")] = "",
-    sheet: Annotated[str, typer.Option(help="Sheet of the workbook; default: the first.")] = "",
+    labels: Labels = None,
+    key_column: KeyColumn = "",
+    label_column: LabelColumn = "",
+    patient_column: PatientColumn = "",
+    sheet: Sheet = "",
     keep_column: Annotated[
         list[str] | None, typer.Option(help="Column of the label table that may leave too; repeatable.")
     ] = None,
-    task: Annotated[str, typer.Option(help="The question that the labels answer.")] = "fracture",
+    task: Task = "fracture",
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:

@@ -21,6 +21,14 @@ Out = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: settings, else one per core.")]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", help="CSV, Excel or Parquet: accession, study or image, and the label.")
+]
+KeyColumn = Annotated[str, typer.Option(help="Column that names the study or image, if its name does not tell.")]
+LabelColumn = Annotated[str, typer.Option(help="Column that holds the label, if its name does not tell.")]
+PatientColumn = Annotated[str, typer.Option(help="Column of the label table that names the patient or group.")]
+Sheet = Annotated[str, typer.Option(help="Sheet of the workbook; default: the first.")]
+Task = Annotated[str, typer.Option(help="The question that the labels answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
 
 SECONDS_BEFORE_A_BAR = 2.0
