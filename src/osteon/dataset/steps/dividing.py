@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ Lines = tuple[tuple[int, int] | None, tuple[int, int] | None]
 """First and last row of what divides an image across, and first and last column of what divides it along."""
 
 _COPY = 96  # longer side in pixels of the copy in which valleys are sought
+_DEEP, _GROUND, _SHALLOW = 0.8, 0.6, 5  # a valley is so deep, less so much for ground, at all but so many % of its rows
 
 
 def lines_across(image: Grey) -> Lines:
@@ -20,24 +23,25 @@ def lines_across(image: Grey) -> Lines:
     A divider is a bundle of rows (or columns) that is white for 93 % of its length, or a thin line that is brighter, or
     darker, than what lies 3 px to both sides for 85 % of its length; of a dark line, ground as dark is not counted.
     """
-    across, along = (_divider(np.ascontiguousarray(turned)) for turned in (image, image.T))
+    bundles = _white_bundles(image)
+    across, along = (bundle or _thin_line(image, axis) for axis, bundle in enumerate(bundles))
     return across, along
 
 
 def full_lines(image: Grey, within: Mask) -> Lines:
     """White dividers, as of `lines_across`, in the box about a mask; rows and columns of the whole image."""
-    rows, columns = np.flatnonzero(within.any(axis=1)), np.flatnonzero(within.any(axis=0))
-    inner = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    across, along = (_white_bundle(np.ascontiguousarray(turned)) for turned in (inner, inner.T))
-    return _moved(across, int(rows[0])), _moved(along, int(columns[0]))
+    x, y, width, height = cv2.boundingRect(within.view(np.uint8))
+    across, along = _white_bundles(image[y : y + height, x : x + width])
+    return _moved(across, y), _moved(along, x)
 
 
-def valley(grey: Grey, mask: Mask, ground: float) -> Mask | None:
-    """The left one of two limbs in one mask, if a dark valley parts them from top to bottom; else None.
+def half_parted(grey: Grey, mask: Mask, ground: float) -> Mask | None:
+    """One of two limbs in one mask, the left or the upper, if a dark valley parts them from end to end; else None.
 
     The valley is the darkest path with at most one column's step a row, by dynamic programming, in the middle of the
-    mask. It parts two limbs if soft tissue on it is clearly darker than both limbs beside it at each height, the more
-    so the less of it runs over ground, and if both limbs are longer than wide.
+    mask; or, of limbs above each other, the same with rows. It parts two limbs if soft tissue on it is clearly darker
+    than both limbs beside it at each height, the more so the less of it runs over ground, and if both limbs are longer
+    than wide.
 
     Args:
         grey: (h, w) uint8, bone white. mask: (h, w), the body. ground: grey level of the ground.
@@ -45,21 +49,45 @@ def valley(grey: Grey, mask: Mask, ground: float) -> Mask | None:
     height, width = grey.shape
     shrink = min(1.0, _COPY / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    above = np.maximum(grey - np.float32(ground), 0).astype(np.float32)
+    above = cv2.subtract(grey, np.full_like(grey, round(ground))).astype(np.float32)
     small = np.asarray(cv2.resize(above, size, interpolation=cv2.INTER_AREA), np.float32)
     body = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
+    beside = _left_of_valley(small, body, (height, width))
+    if beside is None:
+        beside = _left_of_valley(np.ascontiguousarray(small.T), np.ascontiguousarray(body.T), (width, height))
+        beside = None if beside is None else beside.T
+    return None if beside is None else np.asarray(mask & beside)
+
+
+def _left_of_valley(small: NDArray[np.float32], body: Mask, size: tuple[int, int]) -> Mask | None:
+    """Where, in an image of a size (h, w), lies left of the valley from top to bottom of its copy; None without one."""
+    columns = np.flatnonzero(body.any(axis=0))
+    rows = np.flatnonzero(body.any(axis=1))
     # Of a body twice as wide as high at least one half is wider than high, wherever the valley runs.
     if len(columns) < 8 or columns[-1] - columns[0] + 1 > 2 * (rows[-1] - rows[0] + 1):
         return None
     margin = int(0.22 * (columns[-1] - columns[0]))
-    path = _darkest_path(small, int(columns[0]) + margin, int(columns[-1]) - margin)
-    left = np.arange(size[0]) < path[:, None]
+    first, last = int(columns[0]) + margin, int(columns[-1]) - margin
+    if not _may_part(small, body, np.s_[:, first : last + 1]):
+        return None
+    path = _darkest_path(small, first, last)
+    left = np.arange(small.shape[1]) < path[:, None]
     if not _parts(small, body, path, left):
         return None
-    rows = (np.arange(height) + 0.5) * size[1] / height - 0.5
-    edge = np.interp(rows, np.arange(size[1]), path) * width / size[0]
-    return np.asarray(mask & (np.arange(width) < edge[:, None]))
+    (height, width), (small_height, small_width) = size, small.shape
+    at = (np.arange(height) + 0.5) * small_height / height - 0.5
+    edge = np.interp(at, np.arange(small_height), path) * width / small_width
+    return np.asarray(np.arange(width) < edge[:, None])
+
+
+def _may_part(small: NDArray[np.float32], body: Mask, middle: tuple[slice, slice]) -> bool:
+    """Whether any path in the middle could pass `_parts`: what the darkest pixels of all rows say, without a path."""
+    surely_inside = body[middle].all(axis=1)
+    count = int(np.count_nonzero(body.any(axis=1)))
+    most_ground = 1 - int(np.count_nonzero(surely_inside)) / max(1, count)
+    deepest = 1 - small[middle].min(axis=1) / np.maximum(np.where(body, small, 0).max(axis=1), 1)
+    shallow = int(np.count_nonzero(surely_inside & (deepest <= _DEEP - _GROUND * most_ground)))
+    return shallow < int(_SHALLOW / 100 * max(count - 1, 0)) + 2
 
 
 def _parts(small: NDArray[np.float32], body: Mask, path: NDArray[np.intp], left: Mask) -> bool:
@@ -72,8 +100,8 @@ def _parts(small: NDArray[np.float32], body: Mask, path: NDArray[np.intp], left:
     depth = 1 - small[rows, path] / np.maximum(lower_peak, 1)
     inside = body[rows, path]
     ground = 1 - inside.sum() / max(1, body.any(axis=1).sum())
-    worst = float(np.percentile(depth[inside], 5)) if inside.any() else 1.0
-    return bool(worst + 0.6 * ground > 0.8)
+    worst = float(np.percentile(depth[inside], _SHALLOW)) if inside.any() else 1.0
+    return bool(worst + _GROUND * ground > _DEEP)
 
 
 def _slenderness(mask: Mask) -> float:
@@ -95,45 +123,57 @@ def _darkest_path(small: NDArray[np.float32], first: int, last: int) -> NDArray[
     return np.array(path[::-1], np.intp) + (first - 1)
 
 
-def _divider(image: Grey) -> tuple[int, int] | None:
-    """First and last row of a divider, or None."""
-    bundle = _white_bundle(image)
-    if bundle is not None:
-        return bundle
-    low, high = _middle(image.shape[0])
+def _thin_line(image: Grey, axis: int) -> tuple[int, int] | None:
+    """A thin line across (axis 0) or along (axis 1) an image, as first and last row or column, or None."""
+    low, high = _middle(image.shape[axis])
     if low < 3:
         return None
-    middle, above, below = (image[low + d : high + d] for d in (0, -3, 3))
+    lines = [np.s_[low + d : high + d] for d in (0, -3, 3)]
+    middle, above, below = (image[line] if axis == 0 else image[:, line] for line in lines)
     brighter, darker = cv2.max(above, below), cv2.min(above, below)
-    lit, width = np.asarray(darker > 24), image.shape[1]
+    lit, length = np.asarray(darker > 24), image.shape[1 - axis]
     # OpenCV subtracts down to zero and not below it: what is darker by any amount is not brighter by 8.
-    white = np.count_nonzero(cv2.subtract(middle, brighter) > 8, axis=1) / width
-    seen = np.count_nonzero(lit, axis=1)
-    black = np.count_nonzero((cv2.subtract(darker, middle) > 8) & lit, axis=1) / np.maximum(seen, 1)
+    white = _counts(cv2.subtract(middle, brighter) > 8, axis) / length
+    seen = _counts(lit, axis)
+    black = _counts((cv2.subtract(darker, middle) > 8) & lit, axis) / np.maximum(seen, 1)
     # A limb that is short across the line shows little of a dark one, which must then be whole.
-    black[(seen / width < 0.05) | ((seen / width < 0.15) & (black < 0.97))] = 0
+    black[(seen / length < 0.05) | ((seen / length < 0.15) & (black < 0.97))] = 0
     score = np.maximum(white, black)
     best = int(np.argmax(score))
     return (low + best, low + best) if score[best] > 0.85 else None
 
 
-def _white_bundle(image: Grey) -> tuple[int, int] | None:
-    """First and last row that is white for 93 % of its length, with other rows to both sides, or None."""
-    low, high = _middle(image.shape[0])
-    white = _percentile(image[::3, ::3], 99.5)
-    if white < 100 or high - low < 8:
+def _white_bundles(image: Grey) -> Lines:
+    """First and last of the rows, and of the columns, that are white for 93 % of their length, with others to both
+    sides; None where there are none."""
+    white = _percentile(np.ascontiguousarray(image[::3, ::3]), 99.5)
+    if white < 100:
+        return None, None
+    is_white = np.asarray(image >= math.ceil(0.9 * white))
+    across, along = (_bundle(_counts(is_white, axis) > 0.93 * image.shape[1 - axis]) for axis in (0, 1))
+    return across, along
+
+
+def _bundle(white: Mask) -> tuple[int, int] | None:
+    """First and last of the white lines in the middle, if an eighth of it to both sides is not white."""
+    low, high = _middle(len(white))
+    lines, beside = np.flatnonzero(white[low:high]), (high - low) // 8
+    if high - low < 8 or not lines.size or lines[0] < beside or lines[-1] >= high - low - beside:
         return None
-    rows = np.flatnonzero(np.count_nonzero(image[low:high] >= 0.9 * white, axis=1) / image.shape[1] > 0.93)
-    if not rows.size or rows[0] < (high - low) // 8 or rows[-1] >= high - low - (high - low) // 8:
-        return None
-    return low + int(rows[0]), low + int(rows[-1])
+    return low + int(lines[0]), low + int(lines[-1])
+
+
+def _counts(mask: Mask, axis: int) -> NDArray[np.int32]:
+    """How many pixels of each row (axis 0) or column (axis 1) a mask holds; OpenCV counts many times as fast."""
+    counts = cv2.reduce(mask.view(np.uint8), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return np.asarray(counts, np.int32).ravel()
 
 
 def _percentile(image: Grey, share: float) -> float:
     """A percentile as of NumPy, interpolated linearly; by counting grey values, in half its time."""
-    upto = np.cumsum(np.bincount(image.ravel(), minlength=256))
+    upto = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]).ravel(), dtype=np.float64)
     at = (image.size - 1) * share / 100
-    below, above = np.searchsorted(upto, (np.floor(at), np.ceil(at)), side="right")
+    below, above = np.searchsorted(upto, (math.floor(at), math.ceil(at)), side="right")
     return float(below + (above - below) * (at % 1))
 
 
