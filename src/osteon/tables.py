@@ -1,7 +1,8 @@
-"""The two tables that rooms hand to each other: the manifest (what there is) and the predictions (what models said).
+"""The tables that rooms hand to each other: the manifest (what there is), and what models said of it.
 
-Both are Parquet files. The columns below are checked on reading and on writing; a manifest may carry any further
-column (from the label table), and further columns become subgroups and the tags-only floor of the report.
+A yes-or-no question has predictions, the healing score has grades. All are Parquet files. The columns below are checked
+on reading and on writing; a manifest may carry any further column (from the label table), and further columns become
+subgroups and the tags-only floor of the report.
 """
 
 from __future__ import annotations
@@ -76,6 +77,25 @@ PREDICTIONS: Mapping[str, Column] = {
 }
 """The predictions: one row per model and image. `osteon evaluate` needs nothing else, whoever made the model."""
 
+GRADES: Mapping[str, Column] = {
+    "model": Column("string", "name of the model; floors are named floor:majority, floor:view, …"),
+    "image": Column("string", "as in the manifest"),
+    "study": Column("string", "the visit: a total is the sum over the cortices of one study"),
+    "group": Column("string", "split unit; intervals are clustered by it"),
+    "part": Column("string", "validation (out of fold) or test"),
+    "fold": Column("Int16", "0-based fold; -1 for the test part"),
+    "view": Column("string", "AP, PA or LAT; it shows the cortex of this row"),
+    "cortex": Column("string", "anterior, posterior, medial or lateral"),
+    "target": Column("Int8", "grade 1..4, 0 not scoreable, missing = unlabelled or sealed"),
+    "p1": Column("Float64", "probability of grade 1, given that the cortex can be scored"),
+    "p2": Column("Float64", "of grade 2"),
+    "p3": Column("Float64", "of grade 3"),
+    "p4": Column("Float64", "of grade 4; absent or missing for RUST, whose grades end at 3", required=False),
+    "scoreable": Column("Float64", "probability that the cortex can be scored", required=False),
+    "month": Column("Float32", "months since the injury", required=False),
+}
+"""Predictions of the healing score: one row per model, image and cortex that its view shows."""
+
 FLOOR = "floor:"
 """Prefix of the model names of floors."""
 
@@ -85,7 +105,7 @@ def read(path: Path, columns: Mapping[str, Column], *, only: list[str] | None = 
 
     Args:
         path: a Parquet file, or a CSV file with the same columns, as `osteon.sheets` reads it.
-        columns: MANIFEST or PREDICTIONS.
+        columns: MANIFEST, PREDICTIONS or GRADES.
         only: read these columns alone.
 
     Raises:

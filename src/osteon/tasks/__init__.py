@@ -3,6 +3,6 @@
 from osteon.tasks.fracture import FRACTURE, Task
 
 TASKS: dict[str, Task] = {"fracture": FRACTURE}
-"""Task name → task. RUST, the healing score, joins here."""
+"""Task name → yes-or-no task. The healing score, whose answer is a grade per cortex, is `osteon.tasks.rust`."""
 
 __all__ = ["FRACTURE", "TASKS", "Task"]
