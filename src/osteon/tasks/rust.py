@@ -142,8 +142,9 @@ def from_one_hot(labels: ArrayLike) -> tuple[Grades, NDArray[np.str_]]:
     if not np.isin(given, (0, 1)).all():
         raise ValueError("one-hot labels are 0 or 1")
     cells, is_view = given[:, :-2].reshape(len(given), len(CORTICES), HIGHEST), given[:, -2:]
-    for ones, what in ((cells.sum(axis=2), "two grades of one cortex"), (is_view.sum(axis=1), "two views")):
-        rows = np.flatnonzero((ones > 1).reshape(len(given), -1).any(axis=1))
+    ones = {"two grades of one cortex": cells.sum(axis=2).max(axis=1), "two views": is_view.sum(axis=1)}
+    for what, most in ones.items():
+        rows = np.flatnonzero(most > 1)
         if rows.size:
             raise ValueError(f"row {rows[0]} of the one-hot labels has {what}")
     grades = np.where(cells.any(axis=2), cells.argmax(axis=2) + 1, NOT_VISIBLE).astype(np.int8)
