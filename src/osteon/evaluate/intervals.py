@@ -39,6 +39,10 @@ class Resamples:
         for start in range(0, len(self.counts), step):
             yield self.counts[start : start + step].astype(float)[:, self.group]
 
+    def of(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Resamples:
+        """The same samples as they weigh some of the cases alone."""
+        return Resamples(self.counts, self.group[rows], self.redrawn)
+
     def first(self, number: int) -> Resamples:
         """The first samples alone, for figures that take long to fit."""
         return Resamples(self.counts[:number], self.group, self.redrawn)
