@@ -33,7 +33,7 @@ def test_a_workbook_and_a_folder_become_a_clean_set_and_an_export(tmp_path: Path
     out, columns = tmp_path / "ingest", Columns(key="petición", answer="resultado")
     done = verbs.ingest(source, out, labels=labels, columns=columns)
     assert (done.figures["images"], done.figures["refused"]) == (3, {"no_label": 1})
-    assert f"1 studies have no label: {out / 'studies_without_label.csv'}" in done.said
+    assert f"studies without a label: 1, in {out / 'studies_without_label.csv'}" in done.said
     assert pd.read_csv(out / "labels_without_study.csv").to_numpy().tolist() == [["gone", "no"]]
     assert json.loads((out / "survey.json").read_text())["cases"]["images"] == 3
     assert (out / "flow.png").read_bytes().startswith(b"\x89PNG")

@@ -74,7 +74,7 @@ def test_a_label_table_with_some_unknown_studies(path: Path, osteon: Osteon, in_
     assert code == 0
     assert "2 no_label" in out
     assert "no_label, for example" in out
-    assert "1 labels are about no image" in out
+    assert "labels about no image that could be read: 1, in" in out
 
 
 @pytest.mark.parametrize("lost", ["study", "fractured"])

@@ -272,9 +272,9 @@ def _about_zeros(table: Labels, rows: int) -> list[str]:
 def _about_copies(refusals: Sequence[Refusal], unlike: int) -> list[str]:
     notes = []
     if unlike:
-        notes.append(f"{unlike} files have the UID of another instance and other pixels; they are kept: look at them")
+        notes.append(f"files with the UID of another instance and other pixels: {unlike}; they are kept: look at them")
     if moved := sum(refusal.reason.endswith(OTHER_PATIENT) for refusal in refusals):
-        notes.append(f"{moved} files show the pixels of an image of another patient: find out whose they are")
+        notes.append(f"files that show the pixels of an image of another patient: {moved}; find out whose they are")
     return notes
 
 

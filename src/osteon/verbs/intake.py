@@ -122,9 +122,9 @@ def _said(taken: Ingested, out: Path, codes: dict[str, int], notes: list[str]) -
         f"{positive} images with a positive label{refused(codes)}"
     ]
     if len(taken.studies_without_label):
-        said.append(f"{len(taken.studies_without_label)} studies have no label: {out / UNLABELLED}")
+        said.append(f"studies without a label: {len(taken.studies_without_label)}, in {out / UNLABELLED}")
     if len(taken.labels_without_study):
-        said.append(f"{len(taken.labels_without_study)} labels are about no image that could be read: {out / UNMET}")
+        said.append(f"labels about no image that could be read: {len(taken.labels_without_study)}, in {out / UNMET}")
     return "\n".join([*said, *notes, *examples(taken.refusals)])
 
 
