@@ -27,13 +27,13 @@ def tiny() -> Trunk:
     return open_backbone(TINY, "random")
 
 
-def by_hand(trunk: Trunk, path: Path) -> NDArray[np.float64]:
-    """Features (2, 2d) by the obvious road: PIL, a plain timm network, numpy pooling."""
+def by_hand(trunk: Trunk, path: Path, flips: int = 2) -> NDArray[np.float64]:
+    """Features (flips, 2d) by the obvious road: PIL, a plain timm network, numpy pooling."""
     net = timm.create_model(trunk.spec.name, pretrained=False, num_classes=0).eval()
     net.load_state_dict(trunk.net.state_dict())
     grey = np.asarray(Image.open(path), dtype=float) / 255
     rows = []
-    for image in (grey, grey[:, ::-1]):
+    for image in (grey, grey[:, ::-1], grey[::-1], grey[::-1, ::-1])[:flips]:
         colour = (np.stack([image] * 3) - np.reshape(trunk.spec.mean, (3, 1, 1))) / np.reshape(
             trunk.spec.std, (3, 1, 1)
         )
@@ -54,6 +54,26 @@ def test_features_are_those_of_a_plain_timm_network(tmp_path: Path, name: str) -
     wanted = np.array([by_hand(trunk, images[image]) for image in order])
     assert found.shape == (4, 2, 2 * trunk.spec.d) and found.dtype == np.float32
     assert np.allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_a_bank_of_four_flips_holds_those_of_both_axes(tmp_path: Path, tiny: Trunk) -> None:
+    images = write_images(tmp_path / "images", 5, sizes=[(64, 64), (96, 64)])
+    order = list(images)
+    extract(tiny, dict(list(images.items())[:2]), tmp_path / "four", flips=4)
+    bank = extract(tiny, images, tmp_path / "four", flips=4)
+    wanted = np.array([by_hand(tiny, images[image], flips=4) for image in order])
+    assert (bank.flips, bank.reused, bank.array(order, flips=4).shape) == (4, 2, (5, 4, 2 * tiny.spec.d))
+    assert np.allclose(bank.array(order, flips=4), wanted, atol=1e-3 * np.abs(wanted).max())
+    # Who asks for no number gets the two that a classifier averages over, the same as from a bank of two.
+    two = extract(tiny, images, tmp_path / "two")
+    assert np.array_equal(bank.array(order), two.array(order)) and bank.array([], flips=4).shape[1] == 4
+    with pytest.raises(Mismatch, match="holds 2 flips of each image, not 4"):
+        two.array(order, flips=4)
+    for folder, flips in ((tmp_path / "four", 2), (tmp_path / "two", 4)):
+        with pytest.raises(Mismatch, match="another folder"):
+            extract(tiny, images, folder, flips=flips)
+    with pytest.raises(ValueError, match="2 or 4 flips"):
+        extract(tiny, images, tmp_path / "three", flips=3)
 
 
 def test_a_second_run_computes_nothing_and_a_longer_one_only_what_is_new(tmp_path: Path, tiny: Trunk) -> None:

@@ -1,8 +1,9 @@
 """The folder of a feature bank: rows are only ever added, and each is named once it is on the disk.
 
-`bank.json` and `trunk.safetensors` are the trunk, `features.npy` (rows, 2, 2d) float32 is memory-mapped, and line i of
-`index.tsv` says which image row i is of, and the SHA-256 of the file that it was computed from. A line is written once
-its row is on the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new row.
+`bank.json` and `trunk.safetensors` are the trunk, `features.npy` (rows, flips, 2d) float32 is memory-mapped, and line i
+of `index.tsv` says which image row i is of, and the SHA-256 of the file that it was computed from. A line is written
+once its row is on the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new
+row. A bank holds two flips of each image, or all four; its number of flips is settled when it is begun.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class FeatureBank:
         trunk: what its features were computed with.
         rows: image → row; the latest, if an image was prepared anew.
         content: image → SHA-256 of the prepared file.
+        flips: 2 (as it is, left and right exchanged), or 4 (also top and bottom exchanged, and both).
         computed, reused: of the call of `extract` that returned this bank, how many images were computed and how many
             were there already.
     """
@@ -46,6 +48,7 @@ class FeatureBank:
     trunk: TrunkSpec
     rows: Mapping[str, int]
     content: Mapping[str, str]
+    flips: int = FLIPS
     computed: int = 0
     reused: int = 0
 
@@ -63,12 +66,14 @@ class FeatureBank:
             if described["format"] != FORMAT:
                 raise ValueError(f"format {described['format']}")
             trunk = TrunkSpec.from_json(described["trunk"])
+            # A bank of two flips does not name their number: it is written as it was before there were four.
+            flips = int(described.get("flips", FLIPS))
         except (KeyError, TypeError, ValueError) as error:
             raise BadTable(
                 f"{folder / BANK} describes no bank that this osteon knows ({error})", remedy=remedy
             ) from error
         lines = _lines(files.must_exist(folder / INDEX, remedy=remedy))
-        bank = cls(folder, trunk, {name: i for i, (name, _) in enumerate(lines)}, dict(lines))
+        bank = cls(folder, trunk, {name: i for i, (name, _) in enumerate(lines)}, dict(lines), flips)
         if lines and len(bank._memory()) < len(lines):
             raise BadTable(f"{folder / FEATURES} holds fewer rows than its index", remedy=f"delete it and {remedy}")
         return bank
@@ -89,12 +94,22 @@ class FeatureBank:
     def __contains__(self, image: object) -> bool:
         return image in self.rows
 
-    def array(self, images: Sequence[str]) -> NDArray[np.float32]:
-        """Features (n, 2, 2d) of n images, in their order; the second axis is (as it is, mirrored).
+    def array(self, images: Sequence[str], *, flips: int = FLIPS) -> NDArray[np.float32]:
+        """Features (n, flips, 2d) of n images, in their order; the second axis is (as it is, mirrored, …).
+
+        Args:
+            images: their ids.
+            flips: the first so many flips of each image.
 
         Raises:
-            NotFound: if the bank lacks some of them.
+            NotFound: if the bank lacks some of the images.
+            Mismatch: if it holds fewer flips.
         """
+        if flips > self.flips:
+            raise Mismatch(
+                f"the feature bank {self.folder} holds {self.flips} flips of each image, not {flips}",
+                remedy="compute a bank of four flips in another folder",
+            )
         missing = [image for image in images if image not in self.rows]
         if missing:
             raise NotFound(
@@ -102,8 +117,8 @@ class FeatureBank:
                 remedy="run `osteon features` on the folder that holds them",
             )
         if not len(images):
-            return np.empty((0, FLIPS, 2 * self.trunk.d), np.float32)
-        return np.asarray(self._memory()[[self.rows[image] for image in images]])
+            return np.empty((0, flips, 2 * self.trunk.d), np.float32)
+        return np.asarray(self._memory()[[self.rows[image] for image in images], :flips])
 
     def check_fresh(self, images: Mapping[str, Path]) -> None:
         """Checks that the features of these images were computed from the prepared files that are there now.
@@ -127,7 +142,7 @@ class FeatureBank:
             memory: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise BadTable(f"{path} is damaged ({error})", remedy="delete the bank and compute it again") from error
-        if memory.dtype != np.float32 or memory.shape[1:] != (FLIPS, 2 * self.trunk.d):
+        if memory.dtype != np.float32 or memory.shape[1:] != (self.flips, 2 * self.trunk.d):
             raise BadTable(
                 f"{path} holds no features of {self.trunk.name}", remedy="delete the bank and compute it again"
             )
@@ -136,18 +151,18 @@ class FeatureBank:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What is to be added: the image, the SHA-256 of its prepared file, and its features (2, 2d)."""
+    """What is to be added: the image, the SHA-256 of its prepared file, and its features (flips, 2d)."""
 
     image: str
     content: str
     values: NDArray[np.float32]
 
 
-def begin(folder: Path, trunk: Trunk) -> FeatureBank:
+def begin(folder: Path, trunk: Trunk, flips: int = FLIPS) -> FeatureBank:
     """The bank in the folder, empty if there was none, ready to be added to.
 
     Raises:
-        Mismatch: if it holds features of another trunk.
+        Mismatch: if it holds features of another trunk, or another number of flips.
         CannotWrite: if it cannot be made.
     """
     spec = trunk.spec
@@ -155,16 +170,22 @@ def begin(folder: Path, trunk: Trunk) -> FeatureBank:
         with _explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / FEATURES).open("wb") as stream:
-                _write_header(stream, 0, spec.d)
+                _write_header(stream, 0, (flips, 2 * spec.d))
             (folder / INDEX).write_bytes(b"")
             with files.replacing(folder / TRUNK) as temporary:
                 weights.write(temporary, trunk.net.state_dict())
-        files.write_json(folder / BANK, {"format": FORMAT, "trunk": asdict(spec)})
+        number = {} if flips == FLIPS else {"flips": flips}
+        files.write_json(folder / BANK, {"format": FORMAT, "trunk": asdict(spec), **number})
     bank = FeatureBank.open(folder)
     if bank.trunk != spec:
         raise Mismatch(
             f"the bank {folder} holds features of {bank.trunk} ({bank.trunk.digest[:8]}), "
             f"not of {spec} ({spec.digest[:8]})",
+            remedy="choose another folder for the features",
+        )
+    if bank.flips != flips:
+        raise Mismatch(
+            f"the bank {folder} holds {bank.flips} flips of each image, not {flips}",
             remedy="choose another folder for the features",
         )
     return bank
@@ -188,7 +209,7 @@ def appending(folder: Path) -> Iterator[Callable[[list[Row]], None]]:
             values.seek(_HEADER_BYTES + count * block[0].nbytes)
             values.write(block.tobytes())
             count += len(rows)
-            _write_header(values, count, block.shape[2] // 2)
+            _write_header(values, count, block.shape[1:])
             _to_disk(values)
             index.writelines(_line(row.image, row.content) for row in rows)
             _to_disk(index)
@@ -207,9 +228,9 @@ def _explaining(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_header(stream: BinaryIO, rows: int, d: int) -> None:
-    """The header of a .npy file of (rows, 2, 2d) float32; numpy pads it so that more rows need no more room."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, FLIPS, 2 * d)}
+def _write_header(stream: BinaryIO, rows: int, shape: tuple[int, ...]) -> None:
+    """The header of a .npy file of (rows, *shape) float32; numpy pads it so that more rows need no more room."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, *shape)}
     stream.seek(0)
     np.lib.format.write_array_header_1_0(stream, header)
     if stream.tell() != _HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""Features of a frozen trunk, for every image and its mirror image, computed once and kept in a bank."""
+"""Features of a frozen trunk, for two or all four flips of every image, computed once and kept in a bank."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ from osteon.learn import weights
 from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank, Row, appending, begin
 from osteon.learn.fuse import fused
-from osteon.learn.heads import mirrored, pooled
+from osteon.learn.heads import FLIPS, pooled
 from osteon.types import Progress, silent
 
-__all__ = ["FeatureBank", "extract", "features_of"]
+__all__ = ["FOUR_FLIPS", "FeatureBank", "extract", "features_of"]
+
+FOUR_FLIPS = 4
+"""As it is, left and right exchanged, top and bottom exchanged, both: what a random flip of both axes chooses from."""
+
+_EXCHANGED = ((), (-1,), (-2,), (-2, -1))
+"""The axes of an image (…, height, width) that each flip reverses."""
 
 ROWS_A_WRITE = 64
 """Rows that are put on the disk together; as many are lost at most when a run is killed."""
@@ -36,6 +42,7 @@ def extract(
     images: Mapping[str, Path],
     folder: Path,
     *,
+    flips: int = FLIPS,
     batch: int = 1,
     threads: int = 0,
     progress: Progress = silent,
@@ -49,13 +56,15 @@ def extract(
         trunk: on the device where it is to run.
         images: image id → prepared file, 8-bit grey.
         folder: of the bank; made if it is not there.
+        flips: 2 (as it is, mirrored) or 4 (`FOUR_FLIPS`) of each image.
         batch: images a forward pass; 1 is the fastest on a CPU, more feeds a GPU.
         threads: worker threads; 0 takes as many as torch would use.
         progress: told of images done.
 
     Raises:
         TooFewCases: if there are no images.
-        Mismatch: if the bank holds features of another trunk, or the trunk's weights are not those of its digest.
+        Mismatch: if the bank holds features of another trunk or another number of flips, or the trunk's weights are
+            not those of its digest.
         UnreadableImage: for a file that cannot be decoded.
         CannotWrite: if the disk is full; what the bank held before is as it was.
     """
@@ -63,12 +72,13 @@ def extract(
         raise TooFewCases("there are no images to compute features of", remedy="check the prepared folder")
     if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
         raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before extract")
-    held = begin(folder, trunk)
+    held = begin(folder, trunk, flips)
     workers = threads or torch.get_num_threads()
     ready = fused(trunk)
     done, pending, computed = 0, list[Row](), 0
     with _one_core_each(), ThreadPoolExecutor(workers) as pool, appending(folder) as append:
-        for count, rows in _in_order(pool, ready, _groups(images, held.content, batch), ahead=2 * workers):
+        groups = _groups(images, held.content, batch)
+        for count, rows in _in_order(pool, ready, groups, flips=flips, ahead=2 * workers):
             pending += rows
             computed += len(rows)
             done += count
@@ -90,19 +100,19 @@ def _groups(images: Mapping[str, Path], held: Mapping[str, str], batch: int) -> 
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, trunk: Trunk, groups: Iterator[list[_Task]], *, ahead: int
+    pool: ThreadPoolExecutor, trunk: Trunk, groups: Iterator[list[_Task]], *, flips: int, ahead: int
 ) -> Iterator[tuple[int, list[Row]]]:
     """Group by group, how many images it had and the rows that were stale; at most `ahead` groups under way."""
     waiting: deque[Future[tuple[int, list[Row]]]] = deque()
     for group in groups:
-        waiting.append(pool.submit(_rows_of, trunk, group))
+        waiting.append(pool.submit(_rows_of, trunk, group, flips))
         if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _rows_of(trunk: Trunk, group: list[_Task]) -> tuple[int, list[Row]]:
+def _rows_of(trunk: Trunk, group: list[_Task], flips: int) -> tuple[int, list[Row]]:
     named, pixels = [], []
     for image, path, held in group:
         encoded = files.must_exist(path, remedy="run `osteon prepare` again").read_bytes()
@@ -112,17 +122,25 @@ def _rows_of(trunk: Trunk, group: list[_Task]) -> tuple[int, list[Row]]:
             pixels.append(decoded(encoded, path))
     alike = len({p.shape for p in pixels}) == 1
     batches = [pixels] if alike else [[p] for p in pixels]
-    values = [row for one in batches for row in features_of(trunk, np.stack(one))]
+    values = [row for one in batches for row in features_of(trunk, np.stack(one), flips)]
     return len(group), [Row(image, content, v) for (image, content), v in zip(named, values, strict=True)]
 
 
-def features_of(trunk: Trunk, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features (n, 2, 2d) of prepared images (n, height, width) uint8; the second axis is (as it is, mirrored)."""
+def features_of(trunk: Trunk, pixels: NDArray[np.uint8], flips: int = FLIPS) -> NDArray[np.float32]:
+    """Features (n, flips, 2d) of prepared images (n, height, width) uint8.
+
+    The second axis is: as it is; left and right exchanged; and with four flips, top and bottom exchanged; both.
+
+    Raises:
+        ValueError: if `flips` is neither 2 nor 4.
+    """
+    if flips not in (FLIPS, FOUR_FLIPS):
+        raise ValueError(f"a bank holds 2 or 4 flips of each image, not {flips}")
     device = next(trunk.parameters()).device
     with torch.inference_mode():
         grey = torch.from_numpy(pixels).to(device)[:, None].float() / 255.0
-        both = torch.stack([pooled(trunk(grey)), pooled(trunk(mirrored(grey)))], dim=1)
-    return both.cpu().numpy()
+        each = torch.stack([pooled(trunk(grey.flip(axes))) for axes in _EXCHANGED[:flips]], dim=1)
+    return each.cpu().numpy()
 
 
 @contextmanager
