@@ -21,7 +21,8 @@ from benchmarks import common
 from benchmarks.upright import FRACATLAS, LISTS, is_up, turned_plate
 from numpy.typing import NDArray
 
-from osteon.dataset.steps.limb import levels_of, shrunk
+from osteon.dataset.steps.levels import levels_of
+from osteon.dataset.steps.limb import shrunk
 from osteon.dataset.steps.rotation import axis_turn, printed_turn, turn_of
 
 SEEDS = {"wrist": (101, 300), "hand": (102, 80), "forearm": (103, 60)}

@@ -133,6 +133,23 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
+class Limb:
+    """Where a limb lies, as the step saw it that looked for it.
+
+    Attributes:
+        mask: (h, w) bool.
+        matrix: (2, 3) float64. Takes a pixel centre (x, y, 1) of the mask to source coordinates (x, y), in pixels.
+    """
+
+    mask: NDArray[np.bool_]
+    matrix: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.matrix.shape != (2, 3):
+            raise ValueError(f"a limb's matrix is (2, 3), not {self.matrix.shape}")
+
+
+@dataclass(frozen=True, eq=False)
 class Radiograph:
     """One radiograph: presentation values at full size, what its file said, and where a recipe has placed it.
 
@@ -143,6 +160,7 @@ class Radiograph:
         frame: where the steps so far have placed it; None before the first step.
         proxy: (h, w) uint8, the whole source at ≤ 512 px, on which steps look; None until the first step needs it.
         notes: one sentence per step that changed something.
+        limb: the limb that it shows, found by one step for those after it; None if none has looked.
     """
 
     pixels: Pixels
@@ -151,6 +169,7 @@ class Radiograph:
     frame: Frame | None = None
     proxy: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
+    limb: Limb | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2:

@@ -210,3 +210,41 @@ def test_points_of_what_is_seen_are_found_in_the_source() -> None:
     cut = frame.window(Radiograph(pixels, 255), top=600, left=100, height=600, width=700)
     y, x = np.argwhere(frame.seen(cut) > 200).mean(axis=0)
     assert frame.to_source(cut, np.array([[x, y]]))[0] == pytest.approx([314.5, 914.5], abs=2)
+
+
+@given(degrees=st.floats(-180, 180), top=st.integers(-20, 60), left=st.integers(-20, 60))
+@settings(max_examples=30, deadline=None)
+def test_a_limb_that_was_found_moves_with_the_image(degrees: float, top: int, left: int) -> None:
+    pixels = np.zeros((160, 120), np.uint8)
+    pixels[30:110, 40:90] = 255
+    image = frame.proxy_of(Radiograph(pixels, 255))
+    image = frame.with_limb(image, pixels[::2, ::2] > 0, image)
+    moved = frame.window(frame.turned(image, degrees), top=top, left=left, height=100, width=90)
+    mask = frame.seen_limb(moved, 100)
+    assert mask is not None
+    # Up to the edge of the mask, whose pixels are two wide, the limb lies where its white is shown.
+    assert np.mean(mask == (frame.seen(moved, 100) > 127)) > 0.96
+
+
+def test_a_limb_found_on_the_negative_is_forgotten() -> None:
+    image = a_radiograph(64, 48)
+    found = frame.with_limb(image, np.ones((64, 48), bool), image)
+    assert frame.seen_limb(image, 64) is None
+    assert frame.seen_limb(found, 64) is not None
+    assert frame.seen_limb(frame.inverted(found), 64) is None
+
+
+def test_a_plate_as_filed_is_the_proxy_in_its_present_grey_values() -> None:
+    image = frame.inverted(frame.window(smooth(1100, 700, 4095), top=40, left=50, height=300, width=400))
+    plate = frame.as_filed(image)
+    shown = frame.seen(plate)
+    assert np.abs(shown.astype(int) - (255 - frame.proxy_pixels(image).astype(int))).max() <= 1
+    # The first pixel of the proxy is a block of three: its centre is that of the block.
+    assert frame.to_source(plate, np.array([[0.0, 0.0], [1.0, 2.0]])).tolist() == [[1.0, 1.0], [4.0, 7.0]]
+
+
+def test_a_turned_window_shows_what_it_shows_of_the_whole() -> None:
+    turned_one = frame.scaled(frame.turned(smooth(900, 700, 4095), 20), height=330, width=270)
+    whole = frame.render(turned_one)
+    part = frame.render(frame.window(turned_one, top=100, left=80, height=60, width=90))
+    assert np.abs(part.astype(int) - whole[100:160, 80:170]).max() <= 1

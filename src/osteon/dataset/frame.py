@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.types import Cover, Frame, Pixels, Radiograph
+from osteon.types import Cover, Frame, Limb, Pixels, Radiograph
 
 PROXY = 512
 """Longer side in pixels of the copy on which steps look."""
@@ -71,9 +71,12 @@ def scaled(radiograph: Radiograph, *, height: int, width: int) -> Radiograph:
 
 
 def inverted(radiograph: Radiograph) -> Radiograph:
-    """Show black what is shown white, and the reverse; what lies outside the source stays black."""
+    """Show black what is shown white, and the reverse; what lies outside the source stays black.
+
+    A limb that was found on the negative is forgotten.
+    """
     frame = frame_of(radiograph)
-    return replace(radiograph, frame=replace(frame, grey=255 - frame.grey))
+    return replace(radiograph, frame=replace(frame, grey=255 - frame.grey), limb=None)
 
 
 def turned(radiograph: Radiograph, degrees: float) -> Radiograph:
@@ -96,9 +99,40 @@ def covered(radiograph: Radiograph, covers: Sequence[Cover]) -> Radiograph:
     return replace(radiograph, frame=replace(frame, covers=(*frame.covers, *covers)))
 
 
+def as_filed(radiograph: Radiograph) -> Radiograph:
+    """The whole source at the size of its proxy, uncovered, in the grey values of the present frame."""
+    radiograph = proxy_of(radiograph)
+    block, proxy = _block(radiograph), proxy_pixels(radiograph)
+    matrix = _scaling((block, block), (1, 1))
+    return replace(radiograph, frame=Frame(matrix, _size(proxy), frame_of(radiograph).grey))
+
+
+def with_limb(radiograph: Radiograph, mask: NDArray[np.bool_], seen_by: Radiograph) -> Radiograph:
+    """The radiograph, carrying a limb that was found on what `seen` shows of another frame of it.
+
+    Args:
+        radiograph: to carry it.
+        mask: (h, w), the limb, edge upon edge with what is seen.
+        seen_by: the radiograph in the frame in which it was looked at.
+    """
+    matrix = _after(frame_of(seen_by).matrix, _scaling(frame_of(seen_by).size, (mask.shape[0], mask.shape[1])))
+    return replace(radiograph, limb=Limb(mask, matrix))
+
+
+def seen_limb(radiograph: Radiograph, longest: int) -> NDArray[np.bool_] | None:
+    """The limb that the radiograph carries, as a mask of the size of `seen`; None if it carries none."""
+    if radiograph.limb is None:
+        return None
+    back = np.asarray(cv2.invertAffineTransform(radiograph.limb.matrix), np.float64)
+    height, width = _within(frame_of(radiograph).size, longest)
+    matrix, flags = _after(back, _seen_matrix(radiograph, longest)), cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    shown = cv2.warpAffine(radiograph.limb.mask.view(np.uint8), matrix, (width, height), None, flags)
+    return np.asarray(shown).view(bool)
+
+
 def to_source(radiograph: Radiograph, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 2) points (x, y) of what `seen` shows, in its pixels, as source pixels."""
-    matrix = _seen_matrix(radiograph)
+    matrix = _seen_matrix(radiograph, PROXY)
     moved: NDArray[np.float64] = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
 
@@ -124,24 +158,24 @@ def render(radiograph: Radiograph) -> NDArray[np.uint8]:
     return _painted(shown, frame.matrix, frame)
 
 
-def seen(radiograph: Radiograph) -> NDArray[np.uint8]:
-    """What `render` would show, from the proxy and at no more than PROXY pixels a side: what steps look at.
+def seen(radiograph: Radiograph, longest: int = PROXY) -> NDArray[np.uint8]:
+    """What `render` would show, from the proxy and at no more than `longest` pixels a side: what steps look at.
 
     Returns:
-        (h, w) uint8, the frame's output shrunk to fit PROXY, never enlarged.
+        (h, w) uint8, the frame's output shrunk to fit, never enlarged.
     """
     frame, proxy = frame_of(radiograph), proxy_pixels(radiograph)
-    small = _within(frame.size, PROXY)
+    small = _within(frame.size, longest)
     to_proxy = _scaling((1, 1), (_block(radiograph), _block(radiograph)))
-    matrix = _seen_matrix(radiograph)
+    matrix = _seen_matrix(radiograph, longest)
     grey = frame.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
     return _painted(_shown(proxy, _after(to_proxy, matrix), small, grey), matrix, frame)
 
 
-def _seen_matrix(radiograph: Radiograph) -> NDArray[np.float64]:
+def _seen_matrix(radiograph: Radiograph, longest: int) -> NDArray[np.float64]:
     """The affine from the pixels of what `seen` shows to source pixels."""
     frame = frame_of(radiograph)
-    return _after(frame.matrix, _scaling(frame.size, _within(frame.size, PROXY)))
+    return _after(frame.matrix, _scaling(frame.size, _within(frame.size, longest)))
 
 
 def _painted(shown: NDArray[np.uint8], matrix: NDArray[np.float64], frame: Frame) -> NDArray[np.uint8]:
@@ -220,6 +254,7 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], fill: int) -> Pixels:
     """The warp for any affine: area-average to the scale of the output, then interpolate linearly."""
     shrink = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    pixels, matrix = _about(pixels, matrix, size, math.ceil(2 * shrink))
     height, width = _size(pixels)
     if shrink >= _MUCH:
         # Means of 2 × 2 pixels are quick, and leave a quarter of the pixels to the slow average over broken ones.
@@ -233,6 +268,18 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
     return cv2.warpAffine(  # type: ignore[return-value]  # as it was
         small, to_small, size[::-1], None, flags, outside, fill
     )
+
+
+def _about(
+    pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], margin: int
+) -> tuple[Pixels, NDArray[np.float64]]:
+    """What of the pixels an output of this size shows, with a margin, and the matrix that takes the output there."""
+    ends = np.array([(x, y, 1) for x in (-0.5, size[1] - 0.5) for y in (-0.5, size[0] - 0.5)]) @ matrix.T
+    low, high = np.floor(ends.min(axis=0)) - margin, np.ceil(ends.max(axis=0)) + margin
+    (height, width) = _size(pixels)
+    left, top = (int(v) for v in np.clip(low, 0, (width - 1, height - 1)))
+    right, bottom = (int(v) for v in np.clip(high + 1, (left + 1, top + 1), (width, height)))
+    return pixels[top:bottom, left:right], _after(np.array([[1.0, 0, -left], [0, 1.0, -top]]), matrix)
 
 
 def _after(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

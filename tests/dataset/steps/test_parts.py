@@ -125,3 +125,16 @@ def test_real_plates_with_two_limbs_are_split() -> None:
     for name in ("fa0c14", "fa2fe7", "faa7a4", "fabc24"):
         (path,) = FRACATLAS.glob(f"{name}*.jpg")
         assert len(split(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8))) == 2
+
+
+def test_each_part_carries_its_own_limb_for_the_steps_after_it() -> None:
+    for seed in range(3):
+        plate = a_plate("two", seed)
+        for part in PartSplitter()(plate.radiograph()):
+            assert part.limb is not None
+            matrix = part.limb.matrix
+            rows, columns = np.nonzero(part.limb.mask)
+            x, y = np.rint(matrix[:, :2] @ [columns, rows] + matrix[:, 2:]).astype(int)
+            height, width = plate.owner.shape
+            owners = plate.owner[y.clip(0, height - 1), x.clip(0, width - 1)]
+            assert max(np.mean(owners == 1), np.mean(owners == 2)) > 0.85

@@ -132,3 +132,26 @@ def test_a_real_limb_turned_by_a_known_angle_is_found_turned_by_it() -> None:
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 20, 1.0)
         turned = np.asarray(cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
         assert apart(axis_turn(turned) - axis_turn(image), 20, 180) < 8
+
+
+def test_a_limb_that_an_earlier_step_found_is_the_one_that_is_turned() -> None:
+    image = np.full((300, 400), 10, np.uint8)
+    image[20:280, :200] = np.rot90(a_bar(0))[:, :200].repeat(2, axis=0)[:260]  # lies; larger
+    image[40:260, 300:340] = 180  # stands
+    both = frame.proxy_of(Radiograph(image, 255))
+    mask = np.zeros(image.shape, bool)
+    mask[40:260, 300:340] = True
+    (alone,) = RotationAlignment(fingers_up=False)(both)
+    (carrying,) = RotationAlignment(fingers_up=False)(frame.with_limb(both, mask, both))
+    assert "90" in " ".join(alone.notes)
+    assert not carrying.notes
+
+
+def test_a_limb_that_was_cut_off_is_looked_for_anew() -> None:
+    image = frame.proxy_of(Radiograph(np.hstack([np.full((240, 100), 10, np.uint8), a_bar(30)]), 255))
+    mask = np.zeros((240, 340), bool)
+    mask[:, :50] = True
+    cut = frame.window(frame.with_limb(image, mask, image), top=0, left=100, height=240, width=240)
+    (turned,) = RotationAlignment(fingers_up=False)(cut)
+    angle = np.degrees(np.arctan2(turned.frame.matrix[1, 0], turned.frame.matrix[0, 0])) if turned.frame else 0
+    assert abs(abs(angle) - 30) < 1

@@ -146,7 +146,7 @@ def _thin_line(image: Grey, axis: int) -> tuple[int, int] | None:
 def _white_bundles(image: Grey) -> Lines:
     """First and last of the rows, and of the columns, that are white for 93 % of their length, with others to both
     sides; None where there are none."""
-    white = _percentile(np.ascontiguousarray(image[::3, ::3]), 99.5)
+    white = percentile(np.ascontiguousarray(image[::3, ::3]), 99.5)
     if white < 100:
         return None, None
     is_white = np.asarray(image >= math.ceil(0.9 * white))
@@ -169,10 +169,10 @@ def _counts(mask: Mask, axis: int) -> NDArray[np.int32]:
     return np.asarray(counts, np.int32).ravel()
 
 
-def _percentile(image: Grey, share: float) -> float:
-    """A percentile as of NumPy, interpolated linearly; by counting grey values, in half its time."""
-    upto = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]).ravel(), dtype=np.float64)
-    at = (image.size - 1) * share / 100
+def percentile(values: Grey, share: float) -> float:
+    """A percentile of (n,) or (h, w) uint8 as of NumPy, interpolated linearly; by counting, in half its time."""
+    upto = np.cumsum(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), dtype=np.float64)
+    at = (values.size - 1) * share / 100
     below, above = np.searchsorted(upto, (math.floor(at), math.ceil(at)), side="right")
     return float(below + (above - below) * (at % 1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from osteon.dataset import frame
 from osteon.dataset.steps.limb import limbs, shrunk
-from osteon.types import Cover, Frame, Radiograph
+from osteon.types import Cover, Radiograph
 
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -36,14 +36,14 @@ class PartSplitter:
 
     def __call__(self, radiograph: Radiograph, /) -> list[Radiograph]:
         radiograph = frame.proxy_of(radiograph)
-        plate = _as_filed(radiograph)
+        plate = frame.as_filed(radiograph)
         seen = frame.seen(plate)
         found = limbs(seen)
         if len(found) < 2:
-            return [radiograph]
+            return [_carrying(radiograph, found, plate)]
         found = [limb for limb in found if _visible_share(radiograph, plate, seen.shape, limb) > 0.5]
         if len(found) < 2:
-            return [radiograph]
+            return [_carrying(radiograph, found, plate)]
         boxes = [_box(radiograph, plate, seen.shape, limb, self.margin) for limb in found]
         order = reading_order(boxes)
         parts = []
@@ -53,7 +53,8 @@ class PartSplitter:
             covers = _covers(part, plate, seen, found, k)
             hidden = "; the other limbs in it hidden" if covers else ""
             note = f"part {number} of {len(found)}: {right - left} × {bottom - top} px from ({left}, {top}){hidden}"
-            parts.append(frame.noted(frame.covered(part, covers), note))
+            part = frame.with_limb(frame.covered(part, covers), found[k], plate)
+            parts.append(frame.noted(part, note))
         return parts
 
     def __str__(self) -> str:
@@ -98,10 +99,11 @@ def reading_order(boxes: list[Box]) -> list[int]:
     return [k for row in rows for k in sorted(row, key=lambda i: boxes[i][0])]
 
 
-def _as_filed(radiograph: Radiograph) -> Radiograph:
-    """The whole source, shown with the grey values of the present frame."""
-    rows, columns = radiograph.pixels.shape
-    return replace(radiograph, frame=Frame(np.eye(2, 3), (rows, columns), frame.frame_of(radiograph).grey))
+def _carrying(radiograph: Radiograph, found: list[Mask], plate: Radiograph) -> Radiograph:
+    """The radiograph with its one limb for the steps after this one, if it carries none and one was found."""
+    if radiograph.limb is not None or not found:
+        return radiograph
+    return frame.with_limb(radiograph, found[0], plate)
 
 
 def _to_source(

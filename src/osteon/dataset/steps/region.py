@@ -8,11 +8,12 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
-from osteon.dataset.steps.limb import limbs, shrunk
+from osteon.dataset.steps.limb import LOOKED_AT, carried, foremost
 from osteon.dataset.steps.upright import MEASURES, end_profile
 from osteon.types import Radiograph
 
@@ -71,10 +72,12 @@ class RegionOfInterest:
 
     def _cut(self, radiograph: Radiograph) -> Radiograph | None:
         """The region; None if there is no limb, or if it would keep nearly all."""
-        image = frame.seen(radiograph)
-        span = wrist_span(image)
-        if span is None:
+        radiograph = carried(radiograph)
+        mask = frame.seen_limb(radiograph, LOOKED_AT)
+        if mask is None:
             return None
+        image = frame.seen(radiograph, LOOKED_AT)
+        span = _span(image, mask, 1.0)
         height, width = frame.frame_of(radiograph).size
         shrink = image.shape[0] / height
         proximal, distal = self.proximal * span.limb_width, self.distal * span.limb_width
@@ -109,21 +112,23 @@ def wrist_span(image: Grey) -> Span | None:
     Returns:
         None if no limb is found.
     """
-    small, found = shrunk(image), limbs(image)
-    if not found:
-        return None
-    mask = max(found, key=lambda limb: int(limb.sum()))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    inside = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    small, mask = foremost(image)
+    return None if mask is None else _span(small, mask, image.shape[0] / small.shape[0])
+
+
+def _span(small: Grey, mask: NDArray[np.bool_], scale: float) -> Span:
+    """`wrist_span` of the limb under a mask, for an image that is larger by a scale."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    inside = np.s_[y : y + height, x : x + width]
     limb_width, count = stretches_of(mask[inside])
     odds = np.cumsum(chances(end_profile(small[inside], mask[inside], count)))
     first, last = np.searchsorted(odds, _TAIL), np.searchsorted(odds, 1 - _TAIL)
-    scale, step = image.shape[0] / small.shape[0], len(rows) / count
+    step = height / count
     return Span(
-        top=float(rows[0] + first * step) * scale,
-        bottom=float(rows[0] + (min(int(last), count - 1) + 1) * step) * scale,
+        top=float(y + first * step) * scale,
+        bottom=float(y + (min(int(last), count - 1) + 1) * step) * scale,
         limb_width=limb_width * scale,
-        heights=(np.arange(len(mask)) + 0.5) * scale,
+        heights=np.asarray((np.arange(len(mask)) + 0.5) * scale, float),
         edges=_edges(mask) * scale,
     )
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
-from osteon.dataset.steps.limb import limbs, shrunk
+from osteon.dataset.steps.dividing import percentile
+from osteon.dataset.steps.limb import LOOKED_AT, carried, foremost
 from osteon.dataset.steps.upright import distal_up
 from osteon.types import Radiograph
 
@@ -21,6 +22,7 @@ DEAD_BAND_DEG = 1.0
 """A limb less far from upright than this stays as it lies."""
 
 _BONE = 70  # percentile of the limb's grey values from which on it counts as bone
+_REACH = 7  # pixels that the blur and the slope of an edge see beyond it
 _NEAR = 12  # degrees around the axis of the bone within which the edges may correct it
 
 
@@ -42,8 +44,9 @@ class RotationAlignment:
         radiograph = frame.proxy_of(radiograph)
         if _is_turned(radiograph):
             return [radiograph]
-        image = frame.seen(radiograph)
-        turn = turn_of(image) if self.fingers_up else axis_turn(image)
+        radiograph = carried(radiograph)
+        small, mask = frame.seen(radiograph, LOOKED_AT), frame.seen_limb(radiograph, LOOKED_AT)
+        turn = _turn(small, mask) if self.fingers_up else _axis(small, mask) or 0.0
         if abs(turn) < DEAD_BAND_DEG:
             return [radiograph]
         # A half turn that is near enough is an exact one, and resamples nothing.
@@ -61,11 +64,7 @@ def turn_of(image: Grey) -> float:
     Returns:
         In (-180, 180]; 0 if there is no limb, or none that is longer than wide.
     """
-    found = limb_upright(image)
-    if found is None:
-        return 0.0
-    turn, grey, mask = found
-    return turn if distal_up(grey, mask) else turn + 180 if turn <= 0 else turn - 180
+    return _turn(*foremost(image))
 
 
 def limb_upright(image: Grey) -> tuple[float, Grey, Mask] | None:
@@ -73,9 +72,7 @@ def limb_upright(image: Grey) -> tuple[float, Grey, Mask] | None:
 
     None if there is no limb, or none that is longer than wide.
     """
-    small, mask = _foremost(image)
-    turn = _axis(small, mask)
-    return None if turn is None else (turn, *_set_upright(small, mask, turn))
+    return _upright(*foremost(image))
 
 
 def axis_turn(image: Grey) -> float:
@@ -87,8 +84,7 @@ def axis_turn(image: Grey) -> float:
     Returns:
         In [-90, 90); 0 if there is no limb, or none that is longer than wide.
     """
-    small, mask = _foremost(image)
-    return _axis(small, mask) or 0.0
+    return _axis(*foremost(image)) or 0.0
 
 
 def printed_turn(image: Grey) -> float:
@@ -114,10 +110,13 @@ def principal_axis(mask: Mask) -> tuple[NDArray[np.float64], float] | None:
 
     None for a mask of fewer than three pixels, or of one that has no extent.
     """
-    rows, columns = np.nonzero(mask)
-    if len(rows) < 3:
+    if np.count_nonzero(mask) < 3:
         return None
-    values, vectors = np.linalg.eigh(np.cov(np.vstack([columns, -rows])))
+    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    # Image rows count downwards.
+    mixed = -moments["mu11"]
+    covariance = np.array([[moments["mu20"], mixed], [mixed, moments["mu02"]]]) / moments["m00"]
+    values, vectors = np.linalg.eigh(covariance)
     if values[1] <= 0:
         return None
     return np.asarray(vectors[:, 1]), float(values[1] / max(values[0], 1e-9))
@@ -129,17 +128,26 @@ def _is_turned(radiograph: Radiograph) -> bool:
     return abs(angle) > DEAD_BAND_DEG / 2
 
 
-def _foremost(image: Grey) -> tuple[Grey, Mask]:
-    """The small copy on which limbs are found, and the largest limb (all of it if there is none)."""
-    small, found = shrunk(image), limbs(image)
-    if not found:
-        return small, np.ones(small.shape, bool)
-    return small, max(found, key=lambda mask: int(mask.sum()))
+def _turn(small: Grey, mask: Mask | None) -> float:
+    """`turn_of` the limb under a mask; of all of the image if it shows none."""
+    found = _upright(small, mask)
+    if found is None:
+        return 0.0
+    turn, grey, upright = found
+    return turn if distal_up(grey, upright) else turn + 180 if turn <= 0 else turn - 180
 
 
-def _axis(small: Grey, mask: Mask) -> float | None:
-    """`axis_turn` of a limb; None if it is not longer than wide."""
-    found = principal_axis(mask & (small >= np.percentile(small[mask], _BONE)))
+def _upright(small: Grey, mask: Mask | None) -> tuple[float, Grey, Mask] | None:
+    mask = np.ones(small.shape, bool) if mask is None else mask
+    turn = _axis(small, mask)
+    return None if turn is None else (turn, *_set_upright(small, mask, turn))
+
+
+def _axis(small: Grey, mask: Mask | None) -> float | None:
+    """`axis_turn` of the limb under a mask; None if it is not longer than wide."""
+    mask = np.ones(small.shape, bool) if mask is None else mask
+    small, mask = _cut_to(small, mask)
+    found = principal_axis(mask & (small >= math.ceil(percentile(small[mask], _BONE))))
     if found is None or found[1] < 1.1:
         return None
     (x, y), _ = found
@@ -159,28 +167,36 @@ def _axis(small: Grey, mask: Mask) -> float | None:
 def _edge_directions(small: Grey, mask: Mask) -> NDArray[np.float64]:
     """(180,) how much edge in the limb runs at k degrees from upright, counter-clockwise; smoothed by 5°."""
     calm = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.5)
-    across, down = cv2.Sobel(calm, cv2.CV_32F, 1, 0)[mask], cv2.Sobel(calm, cv2.CV_32F, 0, 1)[mask]
-    strength = np.hypot(across, down)
+    across, down = (cv2.Sobel(calm, cv2.CV_32F, *way)[mask] for way in ((1, 0), (0, 1)))
     # The gradient of an upright edge points sideways: its direction is the edge's turn from upright.
-    degrees = np.degrees(np.arctan2(-down, across)) % 180
-    strength = np.minimum(strength, np.percentile(strength, 95))
-    counts = np.bincount(np.round(degrees).astype(int) % 180, weights=strength, minlength=180)
+    strength, degrees = (part.ravel() for part in cv2.cartToPolar(across, -down, angleInDegrees=True))
+    most = float(np.partition(strength, int(0.95 * len(strength)))[int(0.95 * len(strength))])
+    turns = np.rint(degrees).astype(np.intp) % 180
+    counts = np.bincount(turns, weights=np.minimum(strength, most), minlength=180)
     bell = np.exp(-0.5 * (np.arange(-20, 21) / 5) ** 2)
     return np.convolve(np.r_[counts[-20:], counts, counts[:20]], bell, "valid")
 
 
+def _cut_to(small: Grey, mask: Mask) -> tuple[Grey, Mask]:
+    """An image and a mask, cut to the box about the mask and as much more as the filters reach."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    here = np.s_[max(0, y - _REACH) : y + height + _REACH, max(0, x - _REACH) : x + width + _REACH]
+    return small[here], mask[here]
+
+
 def _set_upright(small: Grey, mask: Mask, turn: float) -> tuple[Grey, Mask]:
     """The image and the mask turned back, on a canvas that holds their corners, cut to the limb."""
+    small, mask = _cut_to(small, mask)
     rows, columns = small.shape
     matrix = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), -turn, 1.0)
     cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
     width, height = math.ceil(columns * cosine + rows * sine), math.ceil(columns * sine + rows * cosine)
     matrix[:, 2] += (width - columns) / 2, (height - rows) / 2
     turned = cv2.warpAffine(small, matrix, (width, height))
-    limb = cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0
-    y, x = np.flatnonzero(limb.any(axis=1)), np.flatnonzero(limb.any(axis=0))
-    inside = np.s_[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
-    return np.asarray(turned[inside], np.uint8), limb[inside]
+    limb = cv2.warpAffine(mask.view(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    x, y, width, height = cv2.boundingRect(limb)
+    inside = np.s_[y : y + height, x : x + width]
+    return np.asarray(turned[inside], np.uint8), np.asarray(limb[inside]).view(bool)
 
 
 def _wrapped(degrees: float) -> float:

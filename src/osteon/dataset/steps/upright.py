@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,8 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from osteon.dataset.steps.dividing import percentile
+
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Plane = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 HEIGHTS = 12
@@ -62,37 +66,36 @@ def distal_up(image: Grey, limb: Mask) -> bool:
 
 def end_profile(image: Grey, limb: Mask, heights: int = HEIGHTS) -> Floats:
     """The (MEASURES, heights) measures of a limb, from its upper end to its lower one; arguments as of `distal_up`."""
-
-    def stretches(values: NDArray[Any]) -> Floats:
-        return _stretches(values, heights)
-
-    mask = limb.astype(np.float32)
-    low, high = np.percentile(image[limb], [2, 98])
-    grey = ((cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7) - low) / max(high - low, 1)).astype(np.float32)
+    mask, values = limb.astype(np.float32), image[limb]
+    low, high = percentile(values, 2), percentile(values, 98)
+    calm = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
+    grey = np.asarray((calm - np.float32(low)) / np.float32(max(high - low, 1)), np.float32)
     # Steps at the skin line, and where the plate ends, are none of the limb's.
     inner = cv2.erode(mask, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    area, inside = stretches(mask) + 0.5, stretches(inner) + 0.5
-    mean = stretches(grey * mask) / area
-    across, along, fine = (
-        stretches(np.abs(step) * inner) / inside
-        for step in (
-            cv2.Sobel(grey, cv2.CV_32F, 1, 0),
-            cv2.Sobel(grey, cv2.CV_32F, 0, 1),
-            grey - cv2.GaussianBlur(grey, (0, 0), 2.0),
-        )
+    steps = (
+        cv2.Sobel(grey, cv2.CV_32F, 1, 0),
+        cv2.Sobel(grey, cv2.CV_32F, 0, 1),
+        grey - cv2.GaussianBlur(grey, (0, 0), 2.0),
     )
-    runs = np.diff(mask, axis=1, prepend=0) == 1
+    within = grey * mask
+    planes = [mask, inner, within, within * grey, *(np.abs(step) * inner for step in steps)]
+    begins = limb.copy()
+    begins[:, 1:] &= ~limb[:, :-1]
+    planes += [plane.view(np.uint8) for plane in (_peaks(grey, limb), begins)]
+    area, inside, sums, squares, across, along, fine, peaks, runs = _stretches(planes, heights)
+    area, inside = area + 0.5, inside + 0.5
+    mean, across, along, fine = sums / area, across / inside, along / inside, fine / inside
     return np.stack(
         [
             area / area.mean(),
             mean,
-            np.sqrt(np.maximum(stretches(grey * grey * mask) / area - mean**2, 0)),
+            np.sqrt(np.maximum(squares / area - mean**2, 0)),
             np.log(across + 0.02),
             np.log(along + 0.02),
             np.log(fine + 0.01),
             np.log((along + 0.02) / (across + 0.02)),
-            stretches(_peaks(grey, limb)) / 3,
-            stretches(runs) / 2,
+            peaks / 3,
+            runs / 2,
         ]
     )
 
@@ -104,13 +107,13 @@ def fitted() -> EndRule:
     return EndRule(**{name: np.asarray(content[name], float) for name in EndRule.__dataclass_fields__})
 
 
-def _stretches(values: NDArray[Any], heights: int) -> Floats:
-    """The sums of rows, averaged over the rows of each stretch; (heights,)."""
-    rows = values.sum(axis=1, dtype=np.float64)[:, None]
-    return np.asarray(cv2.resize(rows, (1, heights), interpolation=cv2.INTER_AREA)[:, 0], float)
+def _stretches(planes: Sequence[NDArray[Any]], heights: int) -> Floats:
+    """The sums of rows of each plane, averaged over the rows of each stretch; (planes, heights)."""
+    rows = np.hstack([cv2.reduce(plane, 1, cv2.REDUCE_SUM, dtype=cv2.CV_64F) for plane in planes])
+    return np.asarray(cv2.resize(rows, (len(planes), heights), interpolation=cv2.INTER_AREA).T, float)
 
 
-def _peaks(grey: NDArray[np.float32], limb: Mask) -> Mask:
+def _peaks(grey: Plane, limb: Mask) -> Mask:
     """(h, w - 4): where the grey across the limb has a peak, as a bone makes it."""
     if grey.shape[1] < 5:
         return np.zeros((grey.shape[0], 1), bool)
