@@ -19,6 +19,7 @@ from benchmarks.upright import display
 from numpy.typing import NDArray
 
 from osteon.dataset.steps import region, upright
+from osteon.dataset.steps.limb import foremost, shrunk
 from osteon.dataset.steps.rotation import limb_upright
 from osteon.phantom.plates import Dirt, Plate, draw_plate
 
@@ -37,10 +38,8 @@ def fractured_plate(kind: str, seed: int, number: int, *, turned: bool = False) 
 
 def height_of(image: NDArray[np.uint8], turn: float, mask: NDArray[np.bool_], point: NDArray[np.float64]) -> float:
     """How far down a limb, set upright by a turn and cut to its mask, a point (x, y) lies, in mask rows."""
-    small = region.shrunk(image)
-    found = region.limbs(image)
-    whole = max(found, key=lambda limb: int(limb.sum())) if found else np.ones(small.shape, bool)
-    rows, columns = np.nonzero(whole)
+    small, found = foremost(image)
+    rows, columns = np.nonzero(np.ones(small.shape, bool) if found is None else found)
     angle = np.deg2rad(turn)
     # Down the limb: the image's y axis, turned with the limb.
     down = np.array([np.sin(angle), np.cos(angle)])
@@ -55,7 +54,7 @@ def examples() -> Iterable[tuple[NDArray[np.float64], float]]:
         for number in range(count):
             plate = fractured_plate(kind, seed, number)
             limb = plate.parts[0]
-            image = region.shrunk(display(plate.values, plate.white, inverted=plate.inverted), 512)
+            image = shrunk(display(plate.values, plate.white, inverted=plate.inverted), 512)
             found = limb_upright(image)
             if found is None or limb.fracture is None or abs((found[0] - limb.turn_deg + 90) % 180 - 90) > 30:
                 continue
