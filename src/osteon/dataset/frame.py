@@ -21,7 +21,7 @@ PROXY = 512
 
 _WHOLE = 1e-6  # a window edge this close to a pixel edge lies on it
 _SUBPIXEL = 4  # bits of a fraction of a pixel in the corners that OpenCV fills
-_MUCH = 4  # an image that is turned and shrunk so many times is halved first
+_MUCH = 3  # an image that is turned and shrunk so many times is averaged in blocks of whole pixels
 _LARGEST = 2**27  # pixels; a larger window (a long strip padded to a square) is not cut out at full size
 
 
@@ -147,8 +147,9 @@ def render(radiograph: Radiograph) -> NDArray[np.uint8]:
 
     Where an upright frame cuts the source at whole pixels, the window is resized by area averaging (or linearly, to
     enlarge), and not resampled at all at scale one. Any other frame, or a window of more than 2²⁷ pixels, is first
-    area-averaged to the scale of the output (if it shrinks fourfold or more, from means of 2 × 2 pixels) and then
-    interpolated linearly. Grey values are looked up after the warp, at the depth of the source.
+    area-averaged to the scale of the output (if it shrinks threefold or more, in blocks of a whole number of pixels a
+    side, the largest that is no larger than that scale) and then interpolated linearly. Grey values are looked up after
+    the warp, at the depth of the source.
 
     Returns:
         (height, width) uint8 of the frame's size; 0 is black, and so is what lies outside the source.
@@ -257,13 +258,15 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
     pixels, matrix = _about(pixels, matrix, size, math.ceil(2 * shrink))
     height, width = _size(pixels)
     if shrink >= _MUCH:
-        # Means of 2 × 2 pixels are quick, and leave a quarter of the pixels to the slow average over broken ones.
-        height, width = height // 2, width // 2
-        pixels = _resized(pixels[: 2 * height, : 2 * width], (height, width))
-        matrix, shrink = _after(_scaling((1, 1), (2, 2)), matrix), shrink / 2
-    near = max(1, round(height / max(shrink, 1))), max(1, round(width / max(shrink, 1)))
-    small = _resized(pixels, near)
-    to_small = _after(_scaling(near, (height, width)), matrix)
+        # Means of whole blocks are quick, and leave less than a third of the shrinking to the interpolation.
+        block = int(shrink)
+        height, width = max(1, height // block), max(1, width // block)
+        small = _resized(pixels[: height * block, : width * block], (height, width))
+        to_small = _after(_scaling((1, 1), (block, block)), matrix)
+    else:
+        near = max(1, round(height / max(shrink, 1))), max(1, round(width / max(shrink, 1)))
+        small = _resized(pixels, near)
+        to_small = _after(_scaling(near, (height, width)), matrix)
     flags, outside = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_CONSTANT
     return cv2.warpAffine(  # type: ignore[return-value]  # as it was
         small, to_small, size[::-1], None, flags, outside, fill

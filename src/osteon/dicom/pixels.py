@@ -1,7 +1,7 @@
 """Stored words → presentation values, as one table.
 
 The standard's chain — stored value, modality LUT, VOI LUT or window, presentation LUT — is evaluated once for each
-word that the allocated bits can hold (256 or 65536), and the image is looked up in the result. So the arithmetic is
+value that the stored bits can hold (at most 65536), and the image is looked up in the result. So the arithmetic is
 exact floating point, and its cost does not depend on the size of the image.
 """
 
@@ -202,9 +202,13 @@ def present(words: NDArray[Any], encoding: Encoding, chain: Chain) -> tuple[Pixe
         (rows, columns) uint8 or uint16, and the value shown white, 2**bits - 1.
     """
     white = 2 ** chain.bits(encoding.stored) - 1
-    occurs = np.zeros(2**encoding.allocated, bool)
+    index = encoding.values() - encoding.lowest
+    occurs = np.zeros(2**encoding.stored, bool)
     if chain.voi is None:
-        occurs[words] = True
-    table = chain.table(encoding.values(), occurs, white)
+        has = np.zeros(2**encoding.allocated, bool)
+        has[words] = True
+        occurs[index[has]] = True
+    stored = np.arange(encoding.lowest, encoding.highest + 1, dtype=np.int32)
+    table = chain.table(stored, occurs, white)[index]
     # OpenCV looks 16 bits up five times as fast as NumPy; it keeps the table's dtype, which its hints do not say.
     return cv2.LUT(words, table), white  # type: ignore[return-value]
