@@ -1,6 +1,10 @@
 """What preparation costs: against a straight pipeline, over all real files, with two workers, over 10,000 instances.
 
-    python benchmarks/prepare.py [--json FILE]
+    python benchmarks/prepare.py [--json FILE]                  all of it, half an hour
+    python benchmarks/prepare.py --only straight --patients 6   the ratio and the stages alone, two minutes
+    python benchmarks/prepare.py --only workers --copies 200    one worker against two, three minutes
+    python benchmarks/prepare.py --only real                    the real files, two minutes
+    python benchmarks/prepare.py --only many                    the 10,000 instances, a quarter of an hour
 
 The straight pipeline does what de Cid 2021 describes (chapters 4.1 and 4.2) as one writes it first with pydicom,
 scikit-image, scikit-learn and Pillow: window, mean of the corners, Otsu and components, closing and opening, principal
@@ -62,6 +66,7 @@ RECIPE_NAME = "WRIST"
 RECIPE: Recipe = steps.RECIPES[RECIPE_NAME]
 UNFILTERED: Recipe = tuple(step for step in RECIPE if not isinstance(step, steps.BodyPartFilter))
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"
+PARTS = ("straight", "workers", "real", "many")
 SEED_RATE = 0.2  # radiographs per second and core: de Cid 2021, chapter 4.1, 30 h on one CPU
 
 
@@ -202,6 +207,8 @@ def real_files(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """All real DICOM files, one core: the sum of the medians of three runs, of all work and of decoding alone."""
     total = decoding = 0.0
     used, refused = 0, []
+    folder = folder / "real"
+    folder.mkdir(exist_ok=True)
     for name in filter(lambda name: name.endswith(".dcm"), files_given(SHARED)):
         path = SHARED / name
         job = Job(files.digest_of(path)[:32], SHARED, name, recipe, folder, LIMITS)
@@ -305,6 +312,19 @@ def said_of_straight(one: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def said_of_workers(figures: dict[str, Any]) -> str:
+    """The second part of the table."""
+    return "{images} JPEG lossless: one worker {one_s:.1f} s, two {two_s:.1f} s, {ratio:.2f}×".format(**figures)
+
+
+def said_of_real(name: str, real: dict[str, Any]) -> str:
+    """A line of the third part of the table."""
+    return (
+        f"{real['files']} real files, {name}: {real['all_s']:.2f} s, decoding alone {real['decode_s']:.2f} s, "
+        f"{real['ratio']:.2f}×"
+    )
+
+
 def said_of_many(many: dict[str, Any]) -> str:
     """The last part of the table."""
     low, high = many["parent_mb"]
@@ -318,10 +338,11 @@ def said_of_many(many: dict[str, Any]) -> str:
 def main() -> None:
     """Print the table; with --json also write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, default=6, help="two images of 2500 × 2048 each")
-    parser.add_argument("--copies", type=int, default=200)
-    parser.add_argument("--instances", type=int, default=10_000)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be given several times")
+    parser.add_argument("--patients", type=int, default=6, help="straight: two images of 2500 × 2048 each")
+    parser.add_argument("--copies", type=int, default=200, help="workers: images of 2500 × 2048")
+    parser.add_argument("--instances", type=int, default=10_000, help="many: images of 320 × 256")
+    parser.add_argument("--json", type=Path, help="write the figures of the parts that ran here")
     parser.add_argument("--watch", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not ENVIRONMENT.items() <= os.environ.items():
@@ -331,26 +352,23 @@ def main() -> None:
         print(json.dumps(watched(Path(arguments.watch[0]), int(arguments.watch[1]))))
         return
     figures: dict[str, Any] = {"recipe": RECIPE_NAME}
+    wanted = arguments.only or PARTS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures["straight"] = against_straight(folder, arguments.patients)
-        print(said_of_straight(figures["straight"]))
-        figures["workers"] = two_workers(folder, arguments.copies)
-        print(
-            "{images} JPEG lossless: one worker {one_s:.1f} s, two {two_s:.1f} s, {ratio:.2f}×".format(
-                **figures["workers"]
-            )
-        )
-        if SHARED.exists():
+        if "straight" in wanted:
+            figures["straight"] = against_straight(folder, arguments.patients)
+            print(said_of_straight(figures["straight"]), flush=True)
+        if "workers" in wanted:
+            figures["workers"] = two_workers(folder, arguments.copies)
+            print(said_of_workers(figures["workers"]), flush=True)
+        if "real" in wanted and SHARED.exists():
             # Chests, hips, hands and teeth: ANY is their recipe. The steps of WRIST are timed on them all the same.
             for name, recipe in {"ANY": steps.RECIPES["ANY"], "all steps": UNFILTERED}.items():
-                real = figures[f"real, {name}"] = real_files(folder / "out", recipe)
-                print(
-                    f"{real['files']} real files, {name}: {real['all_s']:.2f} s, decoding alone "
-                    f"{real['decode_s']:.2f} s, {real['ratio']:.2f}×"
-                )
-        figures["many"] = many_instances(folder, arguments.instances)
-        print(said_of_many(figures["many"]))
+                figures[f"real, {name}"] = real_files(folder, recipe)
+                print(said_of_real(name, figures[f"real, {name}"]), flush=True)
+        if "many" in wanted:
+            figures["many"] = many_instances(folder, arguments.instances)
+            print(said_of_many(figures["many"]), flush=True)
     write(arguments.json, "prepare", figures)
 
 
