@@ -7,10 +7,10 @@ from concurrent.futures import Executor
 from contextlib import closing
 from pathlib import Path
 
+from osteon.dataset import graded_labels, sources
 from osteon.dataset import labels as label_table
-from osteon.dataset import sources
 from osteon.dataset.guard import Lost
-from osteon.dataset.labels import BY_NAME, Columns
+from osteon.dataset.labels import BY_NAME, Columns, Labels
 from osteon.dataset.rows import Rows
 from osteon.dataset.settle import NO_RULES, Ingested, Rules, settle
 from osteon.dataset.workers import each
@@ -54,7 +54,7 @@ def ingest(
         raise NotFound(
             f"{source} is neither a folder nor a zip archive", remedy="give the folder that holds the images"
         )
-    table = label_table.read(labels, task, columns) if labels else None
+    table = _labels_of(labels, task, columns) if labels else None
     paths = sources.files_given(source, labels)
     if not paths:
         raise TooFewCases(f"{source} holds no files", remedy="give a folder of DICOM, PNG or JPEG files")
@@ -86,6 +86,12 @@ def look(job: tuple[Path, str]) -> Case | Refusal:
         return Refusal(path, "not_an_image", f"cannot be opened ({error})", "check the link and its permissions")
     image = hashlib.sha256(data).hexdigest()[:32]
     return Case(image=image, path=path, rows=rows, columns=columns, header=header, pixels=pixels)
+
+
+def _labels_of(path: Path, task: Task, columns: Columns) -> Labels:
+    if task.score is None:
+        return label_table.read(path, task, columns)
+    return graded_labels.read(path, task, task.score, columns)
 
 
 def _lost(job: tuple[Path, str], lost: Lost) -> Refusal:

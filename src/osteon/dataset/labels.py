@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,14 @@ class Columns:
         answer: holds the answer.
         patient: names the patient.
         sheet: of a workbook; "" takes the first.
+        naming: one of `osteon.dataset.naming.NAMINGS`, for a table of grades; "" takes its words as written.
     """
 
     key: str = ""
     answer: str = ""
     patient: str = ""
     sheet: str = ""
+    naming: str = ""
 
 
 BY_NAME = Columns()
@@ -112,15 +114,18 @@ def read(path: Path, task: Task, columns: Columns = BY_NAME) -> Labels:
         BadTable: if it is no table, lacks a column (the message says which it has), or contradicts itself.
         UnknownName: if the workbook has no such sheet.
     """
-    frame, notes = text_table(path, columns.sheet)
+    return parse(*text_table(path, columns.sheet), path.name, task, columns)
+
+
+def parse(frame: pd.DataFrame, notes: Sequence[str], name: str, task: Task, columns: Columns) -> Labels:
+    """As `read`, from a table of text that is called `name` and whose index is the number of the row in its file."""
+    notes = list(notes)
     known = {column: SPELLINGS.get(re.sub(r"[\s_-]", "", column), column) for column in frame}
-    key = _named(frame, columns.key, path.name, "the key") or _first(
-        known, KEYS, path.name, "says which image a row is about"
+    key = _named(frame, columns.key, name, "the key") or _first(known, KEYS, name, "says which image a row is about")
+    answer = _named(frame, columns.answer, name, "the answer") or _first(
+        {column: column for column in frame}, task.label_columns, name, _holds(task)
     )
-    answer = _named(frame, columns.answer, path.name, "the answer") or _first(
-        {column: column for column in frame}, task.label_columns, path.name, _holds(task)
-    )
-    patient = _named(frame, columns.patient, path.name, "the patient") or _column(known, "patient")
+    patient = _named(frame, columns.patient, name, "the patient") or _column(known, "patient")
     study = _column(known, "study")
     # Carried along, a second answer would lie open in the manifest when the answers of the test set are sealed.
     spare = [column for column in task.label_columns if column in frame and column not in (answer, key, patient)]
@@ -128,19 +133,19 @@ def read(path: Path, task: Task, columns: Columns = BY_NAME) -> Labels:
     if known[key] not in KEYS or known[key] == "accession":  # no column of the manifest holds it otherwise
         used.discard(key)
     extra = {column: _free_name(column) for column in frame if column not in used - {""}}
-    doubled = [name for name, times in Counter(extra.values()).items() if times > 1]
+    doubled = [new for new, times in Counter(extra.values()).items() if times > 1]
     if doubled:
-        raise BadTable(f"{path.name} would fill the column {doubled[0]!r} twice", remedy="rename one of its columns")
+        raise BadTable(f"{name} would fill the column {doubled[0]!r} twice", remedy="rename one of its columns")
     nothing = pd.Series("", frame.index, dtype="string")
     said = {ANSWER: answer, PATIENT: patient, STUDY: study}
-    rows = pd.DataFrame({name: frame[column] if column else nothing for name, column in said.items()}, frame.index)
+    rows = pd.DataFrame({what: frame[column] if column else nothing for what, column in said.items()}, frame.index)
     rows = pd.concat([rows, frame[list(extra)].rename(columns=extra)], axis=1)
-    keys, rows, without_key = _by_key(rows, frame[key], known[key], path.name)
-    notes += [f"column {column} of {path.name} is carried as {new}" for column, new in extra.items() if column != new]
-    notes += [f"column {column} of {path.name} is left out: {answer} is the answer" for column in spare]
+    keys, rows, without_key = _by_key(rows, frame[key], known[key], name)
+    notes += [f"column {column} of {name} is carried as {new}" for column, new in extra.items() if column != new]
+    notes += [f"column {column} of {name} is left out: {answer} is the answer" for column in spare]
     if without_key:
-        notes.append(f"{without_key} rows of {path.name} have no {key} and are left out")
-    return Labels(path.name, known[key], KEYS.get(known[key], ANY_KEY), answer, keys, rows, tuple(notes))
+        notes.append(f"{without_key} rows of {name} have no {key} and are left out")
+    return Labels(name, known[key], KEYS.get(known[key], ANY_KEY), answer, keys, rows, tuple(notes))
 
 
 def rows_of(labels: Labels, frame: pd.DataFrame) -> NDArray[np.intp]:

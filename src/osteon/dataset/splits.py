@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from osteon.errors import BadTable, Leak, TooFewCases
+from osteon.tasks import ANSWERS
 from osteon.types import Fold
 
 SEALED = -1
@@ -89,11 +90,13 @@ def seal(manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take the answers of the sealed share out of the manifest.
 
     Returns:
-        The manifest with `target` missing in fold -1, and the sealed table with columns `image` and `target`.
+        The manifest with `target`, and the grades that it may carry, missing in fold -1; and the sealed table: the
+        column `image` and those.
     """
     sealed = _filled(manifest, "fold").astype(int) == SEALED
-    answers = manifest.loc[sealed, ["image", "target"]].reset_index(drop=True)
-    return manifest.assign(target=manifest["target"].mask(sealed)), answers
+    hidden = ["target", *(column for column in manifest if column in ANSWERS and column != "target")]
+    answers = manifest.loc[sealed, ["image", *hidden]].reset_index(drop=True)
+    return manifest.assign(**{column: manifest[column].mask(sealed) for column in hidden}), answers
 
 
 def describe(manifest: pd.DataFrame) -> str:

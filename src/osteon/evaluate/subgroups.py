@@ -15,7 +15,7 @@ from osteon.evaluate import metrics
 from osteon.evaluate.intervals import Resamples, bootstrap, estimate, independent_pairs, point
 from osteon.evaluate.metrics import Floats
 from osteon.evaluate.outcomes import Outcomes
-from osteon.tasks import TASKS
+from osteon.tasks import ANSWERS
 
 KNOWN = {
     "view": "View",
@@ -28,7 +28,6 @@ KNOWN = {
 """Columns of every manifest that make subgroups, with their titles."""
 
 AGES = {10: "0 to 9", 18: "10 to 17", 40: "18 to 39", 65: "40 to 64", 200: "65 and over"}
-ANSWERS = {column for task in TASKS.values() for column in task.label_columns}
 MOST_VALUES = 12
 LEAST_EACH = 5  # images for each value on average; below it, a column of a small cohort names its patients
 UNKNOWN, OTHER = "not stated", "other"

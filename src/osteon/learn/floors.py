@@ -29,7 +29,7 @@ from osteon.learn.nested import (
     log_odds,
     nested,
 )
-from osteon.tasks import TASKS
+from osteon.tasks import ANSWERS
 from osteon.types import Progress, silent
 
 NOT_TAGS = (
@@ -39,7 +39,7 @@ NOT_TAGS = (
     *("part", "steps"),
     # The split, and the answer.
     *("group", "fold", "target"),
-    *sorted({column for task in TASKS.values() for column in task.label_columns}),
+    *sorted(ANSWERS),
 )
 """Columns that the tags-only floor never sees. Every other column of the manifest is a tag."""
 

@@ -1,8 +1,18 @@
 """What is asked of an image. TASKS lists the questions; a bundle names the one it answers."""
 
 from osteon.tasks.fracture import FRACTURE, Task
+from osteon.tasks.rust import CORTICES, SCORES
 
-TASKS: dict[str, Task] = {"fracture": FRACTURE}
-"""Task name → yes-or-no task. The healing score, whose answer is a grade per cortex, is `osteon.tasks.rust`."""
 
-__all__ = ["FRACTURE", "TASKS", "Task"]
+def _bridged(name: str) -> Task:
+    """The yes or no behind a healing score, which deals patients to folds: are all cortices in the image bridged?"""
+    return Task(name, label_columns=("bridged",), positive="bridged", negative="not bridged", score=SCORES[name])
+
+
+TASKS: dict[str, Task] = {"fracture": FRACTURE, **{name: _bridged(name) for name in SCORES}}
+"""Task name → task."""
+
+ANSWERS = frozenset((*(column for task in TASKS.values() for column in task.label_columns), *CORTICES, "total"))
+"""Columns of a label table that say the answer, or from which it follows: no model, floor or subgroup may see them."""
+
+__all__ = ["ANSWERS", "FRACTURE", "TASKS", "Task"]

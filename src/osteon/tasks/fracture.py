@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from osteon.tasks.rust import Score
+
 
 @dataclass(frozen=True)
 class Task:
@@ -17,6 +19,7 @@ class Task:
         label_columns: names under which label tables carry the answer, the first that is there counts.
         positive, negative: what the answer is called.
         yes, no: spellings accepted in a label table, in lower case.
+        score: of the grades that a label table holds instead of an answer; None for a plain yes or no.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Task:
     negative: str
     yes: tuple[str, ...] = ("1", "yes", "true", "y", "positive", "1.0")
     no: tuple[str, ...] = ("0", "no", "false", "n", "negative", "0.0")
+    score: Score | None = None
 
     def encode(self, label: str) -> int | None:
         """1 or 0 for a spelling of yes or no, None for anything else."""
