@@ -64,6 +64,58 @@ def test_marks_of_a_large_image_lie_where_they_are_in_it() -> None:
     assert there.polygon.mean(axis=0) == pytest.approx(4 * here.polygon.mean(axis=0) + 1.5, abs=4)
 
 
+def covered_points(image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    (done,) = MarkerRemoval()(Radiograph(image, 255))
+    return [cover.points for cover in frame.frame_of(done).covers]
+
+
+@pytest.mark.parametrize("size", [500, 560, 900, 1300])
+def test_a_letter_is_covered_at_any_size_of_the_plate(size: int) -> None:
+    image = cv2.resize(a_radiograph(500, 400).pixels.astype(np.uint8), (size * 4 // 5, size)).astype(np.uint8)
+    height = size / 28  # 9 px of a proxy of 512 px at most: whole blocks may leave it half as large
+    scale = cv2.getFontScaleFromHeight(cv2.FONT_HERSHEY_SIMPLEX, round(height), max(2, round(height / 7)))
+    at = round(0.72 * size), round(0.2 * size)
+    cv2.putText(image, "R", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, max(2, round(height / 7)), cv2.LINE_AA)
+    (points,) = covered_points(image)
+    assert points.mean(axis=0) == pytest.approx([at[0] + height / 2, at[1] - height / 2], abs=0.4 * height)
+
+
+def test_a_letter_beside_a_frame_or_across_the_line_about_a_field_is_covered() -> None:
+    framed, lined = a_marked_image("letter"), a_marked_image("letter")
+    framed[:, 328:] = 255  # the letter ends at 321
+    lined[20:480, 310:312] = 230  # and begins at 302
+    for image in (framed, lined):
+        assert any(
+            cv2.pointPolygonTest(points.astype(np.float32), (308, 88), False) > 0 for points in covered_points(image)
+        )
+
+
+def test_the_holes_of_a_plate_stay() -> None:
+    image = a_marked_image("")
+    cv2.rectangle(image, (155, 120), (173, 380), 250, -1)  # metal on the shaft
+    for row in range(140, 380, 40):
+        cv2.circle(image, (164, row), 4, 120, -1)
+    assert (without_marks(image) == image).all()
+
+
+def test_a_bangle_stays_with_the_wrist_in_it() -> None:
+    image = np.full((500, 400), 60, np.uint8)
+    image[:, 180:192] = image[:, 206:222] = 95  # two faint bones
+    cv2.ellipse(image, (200, 250), (32, 24), 0, 0, 360, 255, 3)
+    assert (without_marks(image) == image).all()
+
+
+def test_only_what_the_frame_shows_is_looked_at() -> None:
+    image = np.maximum(a_marked_image("letter"), a_marked_image("dot"))
+    lower = frame.window(Radiograph(image, 255), top=250, left=0, height=250, width=400)
+    (done,) = MarkerRemoval()(lower)
+    (cover,) = frame.frame_of(done).covers
+    assert done.notes == ("covered 1 dot",)
+    assert cover.points.mean(axis=0) == pytest.approx([320, 400], abs=1)
+    nothing = frame.window(Radiograph(image, 255), top=600, left=500, height=50, width=50)
+    assert MarkerRemoval()(nothing)[0].notes == ()
+
+
 def test_marks_of_phantom_plates_are_covered_and_bone_is_not() -> None:
     marks = found = hurt = 0
     for seed in range(24):
@@ -78,4 +130,4 @@ def test_marks_of_phantom_plates_are_covered_and_bone_is_not() -> None:
             marks += 1
             found += bool(covers[max(0, y) : y + height, max(0, x) : x + width].mean() >= 0.5)
     assert hurt <= 1
-    assert found >= 0.75 * marks  # half the size of the plates that the results are reported on
+    assert found >= 0.8 * marks  # half the size of the plates that the results are reported on
