@@ -28,7 +28,8 @@ def lite0() -> Trunk:
 def test_every_listed_backbone_is_what_its_entry_says() -> None:
     for name, entry in BACKBONES.items():
         trunk = open_backbone(name, "random")
-        config = timm.get_pretrained_cfg(f"{entry.architecture}.{entry.weights.partition(':')[2]}".rstrip("."))
+        timms = entry.architecture.removesuffix("_keras")
+        config = timm.get_pretrained_cfg(f"{timms}.{entry.weights.partition(':')[2]}".rstrip("."))
         with torch.inference_mode():
             maps = trunk(torch.rand(2, 1, 96, 96))
         assert maps.shape[:2] == (2, entry.d) and maps.ndim == 4 and trunk.spec.d == entry.d
@@ -191,6 +192,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         "head.safetensors": safe.read_bytes()[:20],
         "swapped.safetensors": whole.read_bytes(),
         "swapped.pt": safe.read_bytes(),
+        "cut.h5": b"\x89HDF\r\n\x1a\n",
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -201,9 +203,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     for name in (*contents, "list.pt", "tensor.pt", "zip.pt"):
         with pytest.raises(Mismatch, match="no file of weights"):
             open_backbone(TINY, tmp_path / name)
-    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(Mismatch, match=r"reads no weights from \.h5"):
-        open_backbone(TINY, tmp_path / "keras.h5")
+    (tmp_path / "weights.onnx").write_bytes(b"any")
+    with pytest.raises(Mismatch, match=r"reads no weights from \.onnx"):
+        open_backbone(TINY, tmp_path / "weights.onnx")
     with pytest.raises(NotFound):
         open_backbone(TINY, tmp_path / "nowhere.pth")
 

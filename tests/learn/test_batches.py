@@ -136,5 +136,5 @@ def test_what_cannot_be_decoded_is_refused_and_nothing_is_left(tmp_path: Path) -
 
 
 def test_impossible_augmentation_is_refused_at_birth() -> None:
-    with pytest.raises(ValueError, match="flip lies in"):
+    with pytest.raises(ValueError, match="flip and upend lie in"):
         Augmentation(flip=2)

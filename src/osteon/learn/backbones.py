@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from osteon.errors import Mismatch, UnknownName
+from osteon.learn import inception
 from osteon.learn import weights as stored
 from osteon.learn.torchvision_shim import timm
 
@@ -80,6 +81,15 @@ BACKBONES: Mapping[str, Backbone] = {
         mean=_HALF,
         std=_HALF,
         about="Inception v3 (21.8 M parameters); Google's ImageNet weights from the hub",
+    ),
+    inception.KERAS: Backbone(
+        architecture=inception.KERAS,
+        weights="hub:tf_in1k",
+        d=2048,
+        size=299,
+        mean=_HALF,
+        std=_HALF,
+        about="The same as Keras computes it, for weights trained there (.h5); Google's ImageNet weights fit too",
     ),
 }
 """Name → backbone. A name that is not here is looked up in timm."""
@@ -188,7 +198,8 @@ def open_backbone(
     Args:
         name: a name in BACKBONES, or any of timm's convolutional models.
         weights: None or `default` for what the entry names; `random`; `hub` or `hub:TAG` for timm's weights on the
-            Hugging Face hub; otherwise a `.safetensors`, `.pt` or `.pth` file.
+            Hugging Face hub; otherwise a `.safetensors`, `.pt`, `.pth` or Keras `.h5` file. Inception v3 is
+            also taken as RadImageNet names it.
         digest: SHA-256 that the file of the weights must have, wherever it comes from; "" checks nothing.
         seed: of random weights; torch's own generator is left as it was.
         cache: folder for weights from the hub; None is the hub's own.
@@ -215,12 +226,13 @@ def open_backbone(
     elif chosen == "hub" or chosen.startswith("hub:"):
         config = _hub_config(entry.architecture, chosen.partition(":")[2])
         entry = replace(entry, mean=_triple(config.mean), std=_triple(config.std))
-        repository = config.hf_hub_id or f"timm/{entry.architecture}"
+        repository = config.hf_hub_id or f"timm/{_timms(entry.architecture)}"
         state, origin = stored.from_hub(repository, cache, digest=digest), f"Hugging Face hub, {repository}"
     else:
         path = Path(chosen)
         state, origin = stored.read(path, digest=digest), f"file {path.name}"
     if state is not None:
+        state = _renamed(entry.architecture, state, net, f"the state from {origin}")
         stored.fill(net, state, classifier=_classifiers(net), where=f"the state from {origin}")
     spec = TrunkSpec(entry.architecture, origin, stored.digest_of(net.state_dict()), d, entry.mean, entry.std)
     return Trunk(net, spec).eval()
@@ -235,6 +247,8 @@ def build(architecture: str, *, seed: int = 0) -> nn.Module:
     check_known(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if architecture == inception.KERAS:
+            return inception.build_keras()
         net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0)
     return net
 
@@ -255,7 +269,7 @@ def rebuild(spec: TrunkSpec, state: stored.State, where: str) -> Trunk:
 
 def check_known(architecture: str) -> None:
     """Raises UnknownName unless timm has such an architecture; the remedy lists names that are like it."""
-    if not timm.is_model(architecture):
+    if not timm.is_model(_timms(architecture)):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=6, cutoff=0.5) or list(BACKBONES)
         raise UnknownName(
             f"there is no backbone named {architecture!r}", remedy=f"did you mean one of: {', '.join(close)}"
@@ -264,6 +278,7 @@ def check_known(architecture: str) -> None:
 
 def _hub_config(architecture: str, tag: str) -> timm.models.PretrainedCfg:
     """What timm says of the weights of an architecture under a tag; "" is timm's first choice."""
+    architecture = _timms(architecture)
     tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise UnknownName(
@@ -273,6 +288,23 @@ def _hub_config(architecture: str, tag: str) -> timm.models.PretrainedCfg:
     if config is None:
         raise UnknownName(f"timm does not say what input {architecture} expects", remedy="choose another backbone")
     return config
+
+
+def _timms(architecture: str) -> str:
+    """timm's name of an architecture, which is ours but for one."""
+    return inception.TIMM if architecture == inception.KERAS else architecture
+
+
+def _renamed(architecture: str, state: stored.State, net: nn.Module, where: str) -> stored.State:
+    """The weights under the network's own names, where osteon knows how others name them."""
+    if inception.is_keras(state) and architecture != inception.KERAS:
+        raise Mismatch(
+            f"{where} is of a Keras network, and {architecture} does not compute as Keras does",
+            remedy=f"choose the backbone {inception.KERAS} for weights of InceptionV3; no others are converted",
+        )
+    if _timms(architecture) == inception.TIMM:
+        return inception.timm_names(state, net.state_dict())
+    return state
 
 
 def _classifiers(net: nn.Module) -> tuple[str, ...]:

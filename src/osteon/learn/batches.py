@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from osteon import files
 from osteon.dataset.prepared import pixels_of
-from osteon.errors import BadTable
+from osteon.errors import BadTable, NotFound
 from osteon.types import Progress, silent
 
 Images = NDArray[np.uint8]
@@ -30,15 +30,17 @@ class Augmentation:
         flip: probability of exchanging left and right.
         shift: largest shift, as a share of the side.
         rotation_deg: largest rotation.
+        upend: probability of exchanging top and bottom.
     """
 
     flip: float = 0.5
     shift: float = 0.04
     rotation_deg: float = 5.0
+    upend: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.flip <= 1 and 0 <= self.shift < 1 and 0 <= self.rotation_deg <= 180):
-            raise ValueError(f"flip lies in 0..1, shift in 0..1 and rotation_deg in 0..180, not {self}")
+        if not (0 <= self.flip <= 1 and 0 <= self.upend <= 1 and 0 <= self.shift < 1 and 0 <= self.rotation_deg <= 180):
+            raise ValueError(f"flip and upend lie in 0..1, shift in 0..1 and rotation_deg in 0..180, not {self}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Batches:
     Attributes:
         pixels: (all, h, w) prepared images, as `decode` returns them.
         rows: (n,) those of this run.
-        target: (n,) 0 or 1.
+        target: (n,) or (n, k), one number or k for each image.
         size: largest number of images in a batch.
         augmentation: what is done to them.
     """
@@ -68,7 +70,7 @@ class Batches:
         return math.ceil(len(self.rows) / self.size)
 
     def epoch(self, epoch: int, *, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (b, 1, h, w), float32 in 0..1, and targets (b,), each image once, in an order of its own.
+        """Images (b, 1, h, w), float32 in 0..1, and targets (b,) or (b, k), each image once, in its own order.
 
         The batches are of nearly equal size, so that no small one ends the epoch.
 
@@ -84,8 +86,10 @@ class Batches:
         for batch in np.array_split(order, len(self)):
             # Drawn for the whole batch, so that the images are the same for any number of processes.
             moves = _draw(len(batch), self.augmentation, (height, width), generator)
+            upended = _upended(len(batch), self.augmentation, generator)
             mine = np.array_split(np.arange(len(batch)), parts)[part]
             images = as_input(self.pixels[self.rows[batch[mine]]])
+            images = torch.where(upended[torch.from_numpy(mine)], images.flip(-2), images)
             yield _moved(images, moves[torch.from_numpy(mine)]), torch.from_numpy(self.target[batch[mine]])
 
     def digest(self) -> str:
@@ -129,6 +133,21 @@ def decode(images: Sequence[Path], folder: Path, *, progress: Progress = silent)
     return np.asarray(np.load(target, mmap_mode="r", allow_pickle=False))
 
 
+def decode_named(names: Sequence[str], images: Mapping[str, Path], folder: Path) -> Images:
+    """`decode` the images of these names, in this order.
+
+    Raises:
+        NotFound: if one of them is not among `images`.
+        UnreadableImage, BadTable, CannotWrite: as `decode`.
+    """
+    missing = [name for name in names if name not in images]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} images are not prepared (such as {missing[0]})", remedy="run osteon prepare again"
+        )
+    return decode([images[name] for name in names], folder)
+
+
 def generator_of(seed: int, epoch: int) -> torch.Generator:
     """The random numbers of one epoch; they depend on nothing that happened before it."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
@@ -152,6 +171,13 @@ def _draw(count: int, augmentation: Augmentation, shape: tuple[int, int], genera
     top = torch.stack([side * angle.cos(), -ratio * angle.sin(), x], dim=1)
     bottom = torch.stack([side * angle.sin() / ratio, angle.cos(), y], dim=1)
     return torch.stack([top, bottom], dim=1)
+
+
+def _upended(count: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """(count, 1, 1, 1) bool; without upending no random number is drawn."""
+    if not augmentation.upend:
+        return torch.zeros(count, 1, 1, 1, dtype=torch.bool)
+    return torch.rand(count, 1, 1, 1, generator=generator) < augmentation.upend
 
 
 def _moved(images: Tensor, moves: Tensor) -> Tensor:

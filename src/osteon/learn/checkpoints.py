@@ -1,6 +1,7 @@
 """A training run on disk: one safetensors file, so that it is there whole or not at all, and holds no code.
 
-It has the weights, the best weights so far, the optimiser's moments and, as JSON, what run it is and how it went.
+It has the weights, the best weights so far if they are others, the optimiser's moments and, as JSON, what run it is and
+how it went. Of a run that is done the best weights are all that is kept.
 """
 
 from __future__ import annotations
@@ -13,19 +14,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from osteon import files
 from osteon.errors import Mismatch
-from osteon.learn.heads import Classifier
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Mean log loss of one epoch on the training batches as they came, and on the held-out images after it."""
-
-    training: float
-    held_out: float
+from osteon.learn.objectives import Epoch, Objective
 
 
 @dataclass(eq=False)
@@ -35,8 +28,8 @@ class Run:
     Attributes:
         configuration: all that must be the same for a run to be gone on with, as JSON.
         epochs: those that are done.
-        best: 0-based epoch of the least held-out loss; -1 before the first.
-        best_weights: the classifier's state after it.
+        best: 0-based epoch that the objective chose; -1 before the first.
+        best_weights: the network's state after it.
     """
 
     configuration: dict[str, Any]
@@ -44,24 +37,27 @@ class Run:
     best: int = -1
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, epoch: Epoch, classifier: Classifier) -> None:
-        """Note an epoch that is done; keep the classifier's weights if it is the best so far, the first on a tie."""
-        if self.best < 0 or epoch.held_out < self.epochs[self.best].held_out:
+    def add(self, epoch: Epoch, network: nn.Module, objective: Objective) -> None:
+        """Note an epoch that is done; keep the network's weights if the objective chooses it before the best so far."""
+        if self.best < 0 or objective.is_better(epoch, self.epochs[self.best]):
             self.best = len(self.epochs)
-            self.best_weights = {name: t.detach().clone() for name, t in classifier.state_dict().items()}
+            self.best_weights = {name: t.detach().clone() for name, t in network.state_dict().items()}
         self.epochs.append(epoch)
 
 
-def save(path: Path, run: Run, classifier: Classifier, optimizer: torch.optim.Optimizer) -> None:
-    """Write the run, its classifier and its optimiser; the same run writes the same bytes.
+def save(path: Path, run: Run, network: nn.Module, optimizer: torch.optim.Optimizer, *, finished: bool) -> None:
+    """Write the run and, unless it is finished, its network and optimiser; the same run writes the same bytes.
 
     Raises:
         CannotWrite: if the disk is full; the checkpoint before is then as it was.
     """
-    tensors: dict[str, Tensor] = {f"weights/{name}": tensor for name, tensor in classifier.state_dict().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in run.best_weights.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
+    tensors: dict[str, Tensor] = {}
+    if finished or run.best < len(run.epochs) - 1:
+        tensors |= {f"best/{name}": tensor for name, tensor in run.best_weights.items()}
+    if not finished:
+        tensors |= {f"weights/{name}": tensor for name, tensor in network.state_dict().items()}
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
     description = {
         "configuration": run.configuration,
         "best": run.best,
@@ -72,8 +68,8 @@ def save(path: Path, run: Run, classifier: Classifier, optimizer: torch.optim.Op
         temporary.write_bytes(content)
 
 
-def resume(path: Path, configuration: dict[str, Any], classifier: Classifier, optimizer: torch.optim.Optimizer) -> Run:
-    """The run so far, its weights and moments put in place; a new run if there is no checkpoint.
+def resume(path: Path, configuration: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> Run:
+    """The run so far, its weights and moments put in place unless it is finished; a new run if there is no checkpoint.
 
     Raises:
         Mismatch: if the file is no checkpoint, or one of another run.
@@ -82,7 +78,7 @@ def resume(path: Path, configuration: dict[str, Any], classifier: Classifier, op
     configuration = json.loads(json.dumps(configuration))
     if not path.exists():
         return Run(configuration)
-    description, tensors = _read(path, str(next(classifier.parameters()).device))
+    description, tensors = _read(path, str(next(network.parameters()).device))
     theirs = description["configuration"]
     differing = sorted(k for k in configuration.keys() | theirs.keys() if configuration.get(k) != theirs.get(k))
     if differing:
@@ -90,12 +86,21 @@ def resume(path: Path, configuration: dict[str, Any], classifier: Classifier, op
             f"{path} is the checkpoint of another run (it differs in {', '.join(differing)})",
             remedy="choose another folder, or remove it to train from the beginning",
         )
-    classifier.load_state_dict(_below("weights/", tensors))
+    epochs = [_epoch(**epoch) for epoch in description["epochs"]]
+    weights, best = _below("weights/", tensors), _below("best/", tensors)
+    run = Run(configuration, epochs, int(description["best"]), best or {name: t.clone() for name, t in weights.items()})
+    if not weights:
+        return run
+    network.load_state_dict(weights)
     numbers = sorted({int(name.split("/")[0]) for name in _below("optimizer/", tensors)})
     moments = {number: _below(f"optimizer/{number}/", tensors) for number in numbers}
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    epochs = [Epoch(**epoch) for epoch in description["epochs"]]
-    return Run(configuration, epochs, int(description["best"]), _below("best/", tensors))
+    return run
+
+
+def _epoch(training: float, held_out: float, figures: dict[str, list[float]]) -> Epoch:
+    # JSON knows no tuples.
+    return Epoch(training, held_out, {name: (known, unseen) for name, (known, unseen) in figures.items()})
 
 
 def _read(path: Path, device: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

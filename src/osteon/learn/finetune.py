@@ -11,15 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon.dataset.splits import SEALED, split
-from osteon.errors import NotFound
 from osteon.evaluate.calibration import fit_platt
 from osteon.evaluate.thresholds import choose
-from osteon.learn.batches import Batches, Images, decode
-from osteon.learn.checkpoints import Epoch
+from osteon.learn.batches import Batches, Images, decode_named
 from osteon.learn.floors import floors
 from osteon.learn.heads import Classifier
 from osteon.learn.nested import REGULARISATIONS, UNUSED, Layout, as_predictions, lay_out
-from osteon.learn.train import HeldOut, TrainOptions, fit, scores
+from osteon.learn.objectives import Epoch
+from osteon.learn.train import HeldOut, TrainOptions, fit, part_of, scores
 from osteon.types import Calibration, Progress, silent
 
 HELD_OUT = 5
@@ -97,15 +96,15 @@ def fine_tune(
             options,
             folder / ("final" if fold == SEALED else f"fold-{fold}"),
             seed=seed,
-            progress=_part_of(progress, number, len(layout.folds) + 1),
+            progress=part_of(progress, number, len(layout.folds) + 1),
         )
         own = layout.fold == fold
-        calibration = fit_platt(scores(fitted.classifier, pixels, place[held_out]), layout.target[held_out])
-        score[own] = scores(fitted.classifier, pixels, place[own])
+        calibration = fit_platt(scores(fitted.network, pixels, place[held_out]), layout.target[held_out])
+        score[own] = scores(fitted.network, pixels, place[own])
         probability[own] = calibration(score[own])
         epochs.append(fitted.epochs)
         best.append(fitted.best + 1)
-    final = fitted.classifier
+    final = fitted.network
     final.trunk.mark_trained(f"fine-tuned, best of {options.epochs} epochs: {best[-1]}")
     (folder / "pixels.npy").unlink(missing_ok=True)
     labelled = layout.labelled
@@ -126,13 +125,7 @@ def _decoded(
 ) -> tuple[Images, NDArray[np.intp]]:
     """The decoded images of all rows in use, and the place of each row among them (n,)."""
     used = layout.fold != UNUSED
-    names = manifest["image"][used].tolist()
-    missing = [name for name in names if name not in images]
-    if missing:
-        raise NotFound(
-            f"{len(missing)} images are not prepared (such as {missing[0]})", remedy="run osteon prepare again"
-        )
-    return decode([images[name] for name in names], folder), np.cumsum(used) - 1
+    return decode_named(manifest["image"][used].tolist(), images, folder), np.cumsum(used) - 1
 
 
 def _batches(
@@ -148,13 +141,6 @@ def _held_out(manifest: pd.DataFrame, rows: NDArray[np.bool_], seed: int) -> NDA
     found = np.zeros(len(manifest), bool)
     found[np.flatnonzero(rows)] = inner["fold"].to_numpy(int) == 0
     return found
-
-
-def _part_of(progress: Progress, number: int, runs: int) -> Progress:
-    def report(done: int, total: int) -> None:
-        progress(1000 * number + 1000 * done // total, 1000 * runs)
-
-    return report
 
 
 def _said(best: Sequence[int], options: TrainOptions) -> str:

@@ -32,7 +32,21 @@ def zero_head(d: int) -> nn.Linear:
     return head
 
 
-class Classifier(nn.Module):
+class Network(nn.Module):
+    """What the training loop trains: grey images (n, 1, h, w), float in 0..1, to logits (n,) or (n, k)."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for checkpoints and tables."""
+        raise NotImplementedError
+
+    def score(self, images: Tensor) -> Tensor:
+        """The logits that are reported: unless said otherwise, those of the images as they are."""
+        logits: Tensor = self(images)
+        return logits
+
+
+class Classifier(Network):
     """Trunk → pooled features (2d) → one linear head → logit.
 
     A logistic regression on a feature bank and a fine-tuned network are both this module, so one bundle format,
@@ -72,6 +86,11 @@ class Classifier(nn.Module):
             classifier.head.weight.copy_(torch.from_numpy(divided)[None])
             classifier.head.bias.fill_(shifted)
         return classifier
+
+    @property
+    def name(self) -> str:
+        """The architecture of the trunk."""
+        return self.trunk.spec.name
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features (n, 2d) of grey images (n, 1, h, w), float in 0..1."""

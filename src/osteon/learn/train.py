@@ -1,7 +1,9 @@
-"""Fine-tuning one network: one loop, top to bottom, that a kill interrupts and a second call finishes, bit for bit.
+"""Training one network: one loop, top to bottom, that a kill interrupts and a second call finishes, bit for bit.
 
-accelerate places the network and its batches and averages gradients over processes; everything else is in sight here.
-Learning rate and random numbers follow from the step, the epoch and the seed, so no checkpoint needs to hold them.
+What is trained, for what and how are values: a `Network`, an `Objective` (one question or eighteen labels) and an
+`Optimiser`. accelerate places the network and its batches and averages gradients over processes; everything else is in
+sight here. Settings of the optimiser and random numbers follow from the step, the epoch and the seed, so no checkpoint
+needs to hold them.
 """
 
 from __future__ import annotations
@@ -9,22 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from osteon.errors import Diverged, Mismatch, TooFewCases
 from osteon.learn.batches import Augmentation, Batches, Images, as_input, generator_of
-from osteon.learn.checkpoints import Epoch, Run, resume, save
-from osteon.learn.heads import Classifier
+from osteon.learn.checkpoints import Run, resume, save
+from osteon.learn.heads import Network
+from osteon.learn.objectives import BINARY, Epoch, Objective
+from osteon.learn.optimisers import AdamW, Optimiser
 from osteon.learn.weights import digest_of
 from osteon.types import Progress, silent
 
@@ -33,42 +36,37 @@ CHECKPOINT = "checkpoint.safetensors"
 SMALL_BATCH = 16
 """Below this batch size the statistics of a batch are too noisy: batch normalisation then keeps those it came with."""
 
-LONGEST_GRADIENT = 1.0
-"""Gradients longer than this are shortened to it, so that one odd batch cannot throw the weights far."""
+N = TypeVar("N", bound=Network)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to fine-tune.
+    """How to train.
 
     Attributes:
         epochs: times that every training image is shown.
         batch: images per step, over all processes together.
-        learning_rate: largest step size of AdamW (Loshchilov and Hutter 2019).
-        weight_decay: its decay; the bias and the normalisation layers are spared.
-        warm_up: share of the steps in which the learning rate rises; it then falls along half a cosine to zero.
+        optimiser: how the weights follow the gradient.
+        objective: the loss, and what is noted and chosen by after every epoch.
         bf16: compute the forward pass in bfloat16 where the device can.
         augmentation: how far training images are moved.
     """
 
     epochs: int = 20
     batch: int = 32
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    warm_up: float = 0.1
+    optimiser: Optimiser = field(default_factory=AdamW)
+    objective: Objective = BINARY
     bf16: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise ValueError(f"epochs and batch are 1 or more, not {self.epochs} and {self.batch}")
-        if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 <= self.warm_up < 1):
-            raise ValueError(f"learning_rate > 0, weight_decay ≥ 0 and 0 ≤ warm_up < 1, not {self}")
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Images that choose the epoch: `rows` (n,) of the decoded `pixels`, with targets (n,) 0 or 1."""
+    """Images that choose the epoch: `rows` (n,) of the decoded `pixels`, with targets (n,) or (n, k)."""
 
     pixels: Images
     rows: NDArray[np.intp]
@@ -76,16 +74,16 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """A fine-tuned network, in evaluation mode with the weights of its best epoch, and how it came there."""
+class Fitted(Generic[N]):
+    """A trained network, in evaluation mode with the weights of the epoch that was chosen, and how it came there."""
 
-    classifier: Classifier
+    network: N
     epochs: tuple[Epoch, ...]
-    best: int  # 0-based epoch of the least held-out loss
+    best: int  # 0-based epoch that the objective chose
 
 
 def fit(
-    classifier: Classifier,
+    network: N,
     training: Batches,
     held_out: HeldOut,
     options: TrainOptions,
@@ -93,108 +91,102 @@ def fit(
     *,
     seed: int,
     progress: Progress = silent,
-) -> Fitted:
-    """Fine-tune a classifier, trunk and head, and keep the epoch that was best on the held-out images.
+) -> Fitted[N]:
+    """Train a network and keep the epoch that its objective chooses by the held-out images.
 
     If `folder` holds a checkpoint of the same run, it goes on from there to the same weights; on a CPU with the same
     number of threads they are equal to the bit.
 
     Args:
-        classifier: is trained in place.
-        training: its images.
+        network: is trained in place, as far as its parameters ask for a gradient.
+        training: its images, with targets (n,) or (n, k) as the objective takes them.
         held_out: no patient of theirs may be in `training`.
-        options: how to train.
+        options: how to train, and for what.
         folder: gets the checkpoint.
         seed: of the order, the augmentation and dropout.
         progress: called with the batches done and their number over all epochs.
 
     Raises:
-        TooFewCases: if the training images are of one class, or none are held out.
+        TooFewCases: if the training images are of one class (in every column), or none are held out.
         Mismatch: if `folder` holds a checkpoint of another run, or the device cannot compute in bfloat16.
         Diverged: if the loss is no longer a number; the checkpoint of the epoch before is kept.
         CannotWrite: if the disk is full.
     """
-    if not 0 < training.target.sum() < len(training.target):
-        raise TooFewCases(
-            f"all {len(training.target)} training images are of one class", remedy="label more, or use fewer folds"
-        )
-    if not len(held_out.rows):
-        raise TooFewCases("no images are held out to choose the epoch on", remedy="hold out a patient of each class")
+    _check_cases(training, held_out)
     accelerator = Accelerator()
     _check_device(accelerator.device, options)
-    optimizer = torch.optim.AdamW(_parameter_groups(classifier, options.weight_decay), lr=options.learning_rate)
-    configuration = _configuration(classifier, training, held_out, options, seed)
-    network = accelerator.prepare(classifier)
-    run = resume(folder / CHECKPOINT, configuration, classifier, optimizer)
+    objective = options.objective
+    optimizer = options.optimiser.start(network)
+    configuration = _configuration(network, training, held_out, options, seed)
+    placed = accelerator.prepare(network)
+    run = resume(folder / CHECKPOINT, configuration, network, optimizer)
     optimizer = accelerator.prepare(optimizer)
     steps = options.epochs * len(training)
     share = (accelerator.process_index, accelerator.num_processes)
 
     for epoch in range(len(run.epochs), options.epochs):
-        _training_mode(network, options.batch // share[1])
-        losses = []
+        _training_mode(placed, options.batch // share[1])
+        losses, seen, wanted = [], [], []
         with _random_numbers(seed, epoch):
             for number, (images, target) in enumerate(training.epoch(epoch, seed=seed, share=share)):
                 step = epoch * len(training) + number
                 progress(step, steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, steps, options)
+                    group.update(options.optimiser.at(step, steps))
                 with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.bf16):
-                    logits = network(images.to(accelerator.device))
-                loss = cross_entropy(logits.float(), target.to(accelerator.device))
+                    logits = placed(images.to(accelerator.device))
+                loss = objective.loss(logits.float(), target.to(accelerator.device))
                 losses.append(loss.item())
+                seen.append(logits.detach().double().cpu())
+                wanted.append(target)
                 if not math.isfinite(losses[-1]):
                     raise _diverged(f"in epoch {epoch + 1}, batch {number + 1}", folder, run)
                 accelerator.backward(loss)
-                accelerator.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
+                accelerator.clip_grad_norm_(placed.parameters(), options.optimiser.longest_gradient)
                 optimizer.step()
                 optimizer.zero_grad()
-        unseen = log_loss(scores(classifier, held_out.pixels, held_out.rows, options.batch), held_out.target)
-        if not math.isfinite(unseen):
+        unseen = scores(network, held_out.pixels, held_out.rows, options.batch)
+        known = objective.measure(torch.cat(seen).numpy(), torch.cat(wanted).numpy())
+        found = objective.measure(unseen, held_out.target)
+        done = Epoch(
+            training=float(np.mean(losses)),
+            held_out=objective.unseen(unseen, held_out.target),
+            figures={name: (known[name], found[name]) for name in known},
+        )
+        if not math.isfinite(done.held_out):
             raise _diverged(f"on the held-out images after epoch {epoch + 1}", folder, run)
-        run.add(Epoch(training=float(np.mean(losses)), held_out=unseen), classifier)
+        run.add(done, network, objective)
         if accelerator.is_main_process:
-            save(folder / CHECKPOINT, run, classifier, optimizer.optimizer)
+            finished = len(run.epochs) == options.epochs
+            save(folder / CHECKPOINT, run, network, optimizer.optimizer, finished=finished)
         accelerator.wait_for_everyone()
     progress(steps, steps)
-    classifier.load_state_dict(run.best_weights)
-    return Fitted(classifier.eval(), tuple(run.epochs), run.best)
+    network.load_state_dict(run.best_weights)
+    network.eval()
+    return Fitted(network, tuple(run.epochs), run.best)
 
 
-def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
-    """The learning rate of a step, 0-based: a linear rise over the warm-up, then half a cosine down to nearly zero."""
-    rise = options.warm_up * steps
-    if step < rise:
-        return options.learning_rate * (step + 1) / (math.floor(rise) + 1)
-    return options.learning_rate * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))) / 2
-
-
-def scores(classifier: Classifier, pixels: Images, rows: NDArray[np.intp], batch: int = 32) -> NDArray[np.float64]:
-    """Scores (n,) of `rows` (n,) of the decoded images: the mean logit over both flips, in evaluation mode."""
-    was_training = classifier.training
-    classifier.eval()
-    device = next(classifier.parameters()).device
-    found = np.empty(len(rows))
+def scores(network: Network, pixels: Images, rows: NDArray[np.intp], batch: int = 32) -> NDArray[np.float64]:
+    """Scores (n,) or (n, k) of `rows` (n,) of the decoded images: `network.score`, in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(rows), batch):
-            part = slice(start, start + batch)
-            found[part] = classifier.score(as_input(pixels[rows[part]]).to(device)).double().cpu().numpy()
-    classifier.train(was_training)
-    return found
+            images = as_input(pixels[rows[start : start + batch]])
+            parts.append(network.score(images.to(device)).double().cpu().numpy())
+    network.train(was_training)
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
-def log_loss(score: NDArray[np.float64], target: NDArray[np.floating]) -> float:
-    """Mean log loss of scores (n,), taken as log odds, against targets (n,) 0 or 1."""
-    return float(np.mean(np.logaddexp(0, score) - target * score))
+def part_of(progress: Progress, number: int, runs: int) -> Progress:
+    """The progress of the run of this number, 0-based, told in thousandths of all runs."""
 
+    def report(done: int, total: int) -> None:
+        progress(1000 * number + 1000 * done // total, 1000 * runs)
 
-def _parameter_groups(classifier: Classifier, weight_decay: float) -> list[dict[str, Any]]:
-    # Scales and offsets are not shrunk: towards zero is no simpler network for them.
-    parameters = [p for p in classifier.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    return report
 
 
 def _training_mode(network: nn.Module, batch: int) -> None:
@@ -214,19 +206,28 @@ def _random_numbers(seed: int, epoch: int) -> Iterator[None]:
         yield
 
 
+def _check_cases(training: Batches, held_out: HeldOut) -> None:
+    if (training.target == training.target[0]).all():
+        raise TooFewCases(
+            f"all {len(training.target)} training images are of one class", remedy="label more, or use fewer folds"
+        )
+    if not len(held_out.rows):
+        raise TooFewCases("no images are held out to choose the epoch on", remedy="hold out a patient of each class")
+
+
 def _check_device(device: torch.device, options: TrainOptions) -> None:
     if options.bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise Mismatch("this device does not compute in bfloat16", remedy="train without bf16")
 
 
 def _configuration(
-    classifier: Classifier, training: Batches, held_out: HeldOut, options: TrainOptions, seed: int
+    network: Network, training: Batches, held_out: HeldOut, options: TrainOptions, seed: int
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to be gone on from."""
     unseen = Batches(held_out.pixels, held_out.rows, held_out.target)
     return {
-        "network": [classifier.trunk.spec.name, digest_of(classifier.state_dict())],
-        "options": asdict(options),
+        "network": [network.name, digest_of(network.state_dict())],
+        "options": repr(options),  # with the kinds of optimiser and objective, and every number in full
         "seed": seed,
         "training": training.digest(),
         "held_out": unseen.digest(),

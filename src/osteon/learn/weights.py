@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from osteon import files
 from osteon.errors import Mismatch, MissingPackage, NotFound
+from osteon.learn import keras_files
 
 State = dict[str, Tensor]
 """Parameter or buffer name → tensor."""
@@ -48,11 +49,11 @@ _DAMAGED = (
 
 
 def read(path: Path, *, digest: str = "") -> State:
-    """The tensors of a `.safetensors`, `.pt` or `.pth` file.
+    """The tensors of a `.safetensors`, `.pt`, `.pth` or Keras `.h5` file.
 
     Args:
         path: the file. In a `.pt` file the tensors may lie under `state_dict` or `model`, with or without the prefix
-            `module.` of a distributed run.
+            `module.` of a distributed run. In a `.h5` file they are named `layer/weight`.
         digest: the SHA-256 that the file must have, with or without `sha256:` before it; "" checks nothing.
 
     Raises:
@@ -62,7 +63,12 @@ def read(path: Path, *, digest: str = "") -> State:
     files.must_exist(path, remedy="pass --weights FILE, or leave it out for the backbone's default")
     if digest:
         check_digest(path, digest)
-    readers: dict[str, Callable[[Path], object]] = {".safetensors": load_file, ".pt": _read_torch, ".pth": _read_torch}
+    readers: dict[str, Callable[[Path], object]] = {
+        ".safetensors": load_file,
+        ".pt": _read_torch,
+        ".pth": _read_torch,
+        ".h5": keras_files.read,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise Mismatch(

@@ -164,12 +164,13 @@ def _tuned(
 ) -> Trained:
     from osteon.learn.finetune import fine_tune
     from osteon.learn.heads import Classifier
+    from osteon.learn.optimisers import AdamW
     from osteon.learn.train import TrainOptions
 
     def fresh() -> Classifier:
         return Classifier(_trunk(tuning.backbone, tuning.weights, "", settings))
 
-    options = TrainOptions(epochs=tuning.epochs, batch=tuning.batch, learning_rate=tuning.learning_rate)
+    options = TrainOptions(epochs=tuning.epochs, batch=tuning.batch, optimiser=AdamW(tuning.learning_rate))
     model = f"{tuning.backbone}, fine-tuned"
     found = fine_tune(manifest, images, fresh, options, out / "checkpoints", seed=seed, model=model, progress=progress)
     return Trained(
