@@ -1,11 +1,12 @@
 """Fit the weights of the cues of `osteon.dataset.steps.polarity`: what its constant WEIGHTS holds.
 
-    python benchmarks/polarity_fit.py [--plates 880] [--every 9]
+    python benchmarks/polarity_fit.py [--plates 1320] [--every 9]
 
 Logistic regression without intercept, so that an image and its negative get opposite odds, with weights of at least 0,
-so that each cue speaks for what it is named after, and a small ridge. Fitted on phantom plates of all kinds (seeds
-that `benchmarks/polarity.py` does not use) and on FracAtlas images of other groups than those of `fracatlas_300.txt`:
-as they are, in a white frame, turned by 8° on white, and their middle 60 %. Both sources have the same weight.
+so that each cue speaks for what it is named after, and a small ridge. Fitted on phantom plates of all kinds but joined
+ones, whose fields are judged one by one (seeds that `benchmarks/polarity.py` does not use), and on FracAtlas images of
+other groups than those of `fracatlas_300.txt`: as they are, in a white frame, turned by 8° on white, and their middle
+60 %. Both sources have the same weight.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def phantom_cues(count: int) -> NDArray[np.float64]:
     """(n, 5) cues of plates, as if all of them showed white bone."""
     rows = []
     for seed in range(count):
-        plate = draw_plate(default_rng((STREAM, seed)), kind=KINDS[seed % len(KINDS)])
+        if (kind := KINDS[seed % len(KINDS)]) == "joined":
+            continue
+        plate = draw_plate(default_rng((STREAM, seed)), kind=kind)
         found = cues(proxy_pixels(plate.radiograph()))
         if found:
             rows.append(-np.array(found) if plate.inverted else np.array(found))
@@ -68,7 +71,7 @@ def fitted(sources: list[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--plates", type=int, default=880)
+    parser.add_argument("--plates", type=int, default=1320)
     parser.add_argument("--every", type=int, default=9)
     options = parser.parse_args()
     sources = [phantom_cues(options.plates), fracatlas_cues(options.every)]

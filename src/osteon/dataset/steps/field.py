@@ -93,7 +93,7 @@ def exposed_field(image: NDArray[np.uint8]) -> Field:
 def _edges(small: Plane) -> list[Edge]:
     """Edges of the field in an image of WORK pixels."""
     dx, dy, slope = _slopes(small, 0.8)
-    least = max(1.5, 3 * float(np.median(slope)))  # grey levels a pixel: over noise, if the image is noisy
+    least = max(1.5, 3 * _median(slope.ravel()))  # grey levels a pixel: over noise, if the image is noisy
     fixed = [np.clip(d * 64, -32000, 32000).astype(np.int16) for d in (dx, dy)]
     thin = cv2.Canny(fixed[0], fixed[1], least * 64, least * 64, L2gradient=True)
     rows, columns = np.nonzero(thin)
@@ -169,11 +169,12 @@ def _straight(votes: _Votes, shape: tuple[int, ...]) -> list[tuple[Edge, float]]
     """The longest straight edges, with their slope."""
     reach = int(math.hypot(*shape) / 2) + 3
     width = 2 * reach + 1
-    nearest = np.round(np.degrees(np.arctan2(votes.down, votes.across))).astype(int)
-    angles = (nearest + np.arange(-3, 4)[:, None]) % 360
-    bins = angles * width + np.round(votes.x * _COSINES[angles] + votes.y * _SINES[angles]).astype(int) + reach
-    # A vote counts for its bin and for the bins beside it.
-    single = np.bincount(bins.ravel(), minlength=360 * width)
+    nearest = np.rint(np.degrees(np.arctan2(votes.down, votes.across))).astype(np.int32)
+    angles = (nearest + np.arange(-3, 4, dtype=np.int32)[:, None]) % np.int32(360)
+    fars = np.rint(votes.x * _COSINES.take(angles) + votes.y * _SINES.take(angles)).astype(np.int32)
+    bins = angles * np.int32(width) + fars + np.int32(reach)
+    # A vote counts for its bin and for the bins beside it. Small integers keep the table short, and the search quick.
+    single = np.bincount(bins.ravel(), minlength=360 * width).astype(np.int16)
     counts = single.copy()
     counts[1:] += single[:-1]
     counts[:-1] += single[1:]
@@ -187,7 +188,7 @@ def _straight(votes: _Votes, shape: tuple[int, ...]) -> list[tuple[Edge, float]]
         # What has voted for this edge votes for no other, or the strongest would be found many times over.
         spent = bins[:, used].ravel()
         for beside in (-1, 0, 1):
-            np.subtract.at(counts, spent + beside, 1)
+            np.subtract.at(counts, spent + beside, np.int16(1))
         counts[best] = 0
         if fitted:
             found.append(fitted)
@@ -203,10 +204,11 @@ def _fitted(
     if np.count_nonzero(near) < 8:
         return near, None
     x, y = votes.x[near], votes.y[near]
-    off_x, off_y = x - x.mean(), y - y.mean()
+    middle_x, middle_y = x.mean(), y.mean()
+    off_x, off_y = x - middle_x, y - middle_y
     along = 0.5 * math.atan2(2 * float(off_x @ off_y), float(off_x @ off_x - off_y @ off_y))
     new_across, new_down = -math.sin(along), math.cos(along)
-    new_far = new_across * float(x.mean()) + new_down * float(y.mean())
+    new_far = new_across * float(middle_x) + new_down * float(middle_y)
     if new_far < 0:
         new_across, new_down, new_far = -new_across, -new_down, -new_far
     on_it = np.abs(votes.x * new_across + votes.y * new_down - new_far) <= 1.25
@@ -230,10 +232,7 @@ def _is_skin(small: Plane, inside: Mask, distance: Plane, steep: float) -> bool:
     The grey value rises on behind skin, since limbs are round; and air lies beside a limb on more than one side. An
     edge that is a cliff is no skin.
     """
-    outer, inner, deep = (
-        float(np.median(small[band])) if (band := inside & (np.abs(distance - at) < 0.8)).any() else math.nan
-        for at in (3, -3, -10)
-    )
+    outer, inner, deep = (_median(small[inside & (np.abs(distance - at) < 0.8)]) for at in (3, -3, -10))
     step = inner - outer
     if step != 0 and (deep - inner) / step > _RISE[steep > _CLIFF]:
         return True
@@ -244,6 +243,15 @@ def _is_skin(small: Plane, inside: Mask, distance: Plane, steep: float) -> bool:
     middle = np.s_[height:-height, width:-width]
     kept = small[middle][(inside & (distance < -3))[middle]]
     return bool(kept.size and np.mean(np.abs(kept - outer) <= _SAME) > _AIR)
+
+
+def _median(values: Plane) -> float:
+    """Median of (n,) values, NaN of none; NumPy's own spends most of its time on other things."""
+    if not values.size:
+        return math.nan
+    half = values.size // 2
+    upper = np.partition(values, half)
+    return float(upper[half]) if values.size % 2 else (float(upper[half]) + float(upper[:half].max())) / 2
 
 
 def _slopes(image: Plane, blur: float) -> tuple[Plane, Plane, Plane]:
