@@ -86,6 +86,21 @@ def test_moves_stay_within_what_was_said(side: tuple[int, int]) -> None:
     assert np.max(far) > 0.07
 
 
+def test_flips_of_both_axes_show_each_image_in_four_ways() -> None:
+    n, corner = 400, np.zeros((9, 7), np.uint8)
+    corner[0, 0] = 255
+    pixels = np.broadcast_to(corner, (n, 9, 7))
+    augmentation = Augmentation(flip=0.5, shift=0, rotation_deg=0, upend=0.5)
+    batches = Batches(pixels, np.arange(n), np.zeros((n, 18), np.float32), 100, augmentation)
+    shown = torch.cat([images for images, target in batches.epoch(0, seed=1) if target.shape == (100, 18)])
+    ways = [torch.from_numpy(np.ascontiguousarray(way)) / 255 for way in (corner, corner[:, ::-1], corner[::-1])]
+    ways.append(ways[0].flip(0, 1))
+    counts = [sum(torch.allclose(image[0], way, atol=1e-4) for image in shown) for way in ways]
+    assert sum(counts) == n and min(counts) > 60  # 100 of each are expected
+    parts = [list(batches.epoch(0, seed=1, share=(i, 3))) for i in range(3)]
+    torch.testing.assert_close(torch.cat([part[0][0] for part in parts]), shown[:100])
+
+
 def test_a_rotation_turns_by_no_more_than_its_angle() -> None:
     bar = np.zeros((80, 60), np.uint8)
     bar[:, 29:31] = 255

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from osteon.errors import Mismatch
-from osteon.learn import inception
+from osteon.learn import inception, weights
 from osteon.learn.backbones import Trunk, build, open_backbone, rebuild
 from osteon.learn.fuse import fused
 from tests.learn.keras_reference import as_tf2_wrote, inception_v3, output_of, save_model
@@ -86,71 +85,49 @@ def test_banks_compute_it_as_it_is(keras_file: tuple[Path, np.ndarray], trunk: T
     np.testing.assert_allclose(folded, keras_file[1], rtol=1e-3, atol=1e-4)
 
 
-def as_radimagenet(net: nn.Module, *, poolings: bool) -> dict[str, torch.Tensor]:
-    """The state of torchvision's layers in one nn.Sequential named `backbone`, as RadImageNet's authors saved it."""
+def torchvisions() -> nn.Module:
     import torchvision
 
-    layers = torchvision.models.inception_v3(aux_logits=False, init_weights=False, transform_input=False)
-    layers.load_state_dict(net.state_dict(), strict=False)
-    kept = [m for m in layers.children() if poolings or next(m.parameters(), None) is not None]
-    return {f"backbone.{name}": t for name, t in nn.Sequential(*kept[:-1]).state_dict().items()}
+    return torchvision.models.inception_v3(aux_logits=False, init_weights=False, transform_input=False).eval()
 
 
-@pytest.mark.parametrize("poolings", [True, False])  # older releases of torchvision had no layers for them
-def test_weights_from_radimagenet_give_what_torchvision_gives(
-    images: torch.Tensor, tmp_path: Path, poolings: bool
-) -> None:
-    net = build("inception_v3", seed=5)
-    state = as_radimagenet(net, poolings=poolings)
+def test_weights_from_radimagenet_give_what_torchvision_gives(images: torch.Tensor, tmp_path: Path) -> None:
+    net, theirs = build("inception_v3", seed=5), torchvisions()
+    theirs.load_state_dict(net.state_dict(), strict=False)
+    # RadImageNet's authors saved torchvision's layers in one nn.Sequential, without the classifier.
+    layers = nn.Sequential(*list(theirs.children())[:-1])
+    state = {f"backbone.{name}": tensor for name, tensor in layers.state_dict().items()}
     assert "backbone.0.conv.weight" in state and len(state) == len(net.state_dict())
     torch.save(state, tmp_path / "InceptionV3.pt")
     trunk = open_backbone("inception_v3", tmp_path / "InceptionV3.pt")
-    assert trunk.spec.digest == open_backbone("inception_v3", "random", seed=5).spec.digest
-    if poolings:
-        import torchvision
-
-        layers = torchvision.models.inception_v3(aux_logits=False, init_weights=False, transform_input=False).eval()
-        layers.load_state_dict(net.state_dict(), strict=False)
-        with torch.inference_mode():
-            maps = (images - 0.5) / 0.5
-            for layer in list(layers.children())[:-3]:  # without pooling, dropout and classifier
-                maps = layer(maps.expand(-1, 3, -1, -1) if maps.shape[1] == 1 else maps)
-        np.testing.assert_allclose(maps_of(trunk, images), maps.numpy(), rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        wanted = layers[:-2](((images - 0.5) / 0.5).expand(-1, 3, -1, -1))  # without mean and dropout
+    np.testing.assert_allclose(maps_of(trunk, images), wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_keras_file_with_its_classifier_fits_too(tmp_path: Path) -> None:
-    model = inception_v3(height=75, width=75, seed=1, include_top=True, classes=5)
-    save_model(model, tmp_path / "whole.h5")
-    trunk = open_backbone("inception_v3_keras", tmp_path / "whole.h5")
-    first = model.layers[1].kernel.value.detach().numpy()
-    np.testing.assert_array_equal(trunk.net.Conv2d_1a_3x3.conv.weight.detach().numpy(), first.transpose(3, 2, 0, 1))
+def test_older_releases_of_torchvision_numbered_no_poolings() -> None:
+    own = build("inception_v3").state_dict()
+    kept = [layer for layer in torchvisions().children() if next(layer.parameters(), None) is not None]
+    state = {f"{number}.{name}": t for number, layer in enumerate(kept[:-1]) for name, t in layer.state_dict().items()}
+    renamed = inception.timm_names(state, own)
+    assert {name: t.shape for name, t in renamed.items()} == {name: t.shape for name, t in own.items()}
 
 
-def changed(path: Path, target: Path, layer: str, content: np.ndarray | None) -> Path:
-    """A copy of a `.h5` file in which a layer's kernel is other content, or gone."""
-    target.write_bytes(path.read_bytes())
-    with h5py.File(target, "r+") as stored:
-        group = stored["model_weights"][layer][layer]
-        del group["kernel"]
-        if content is not None:
-            group["kernel"] = content
-    return target
+def test_keras_weights_of_another_architecture_are_refused_by_name(keras_file: tuple[Path, np.ndarray]) -> None:
+    state, net = weights.read(keras_file[0]), inception.build_keras()
 
+    def filled(changed: dict[str, torch.Tensor]) -> None:
+        weights.fill(net, inception.timm_names(changed, net.state_dict()), classifier=("fc",), where="the test")
 
-def test_keras_weights_of_another_architecture_are_refused_by_name(
-    keras_file: tuple[Path, np.ndarray], tmp_path: Path
-) -> None:
-    path, _ = keras_file
+    filled(state | {"predictions/kernel": torch.zeros(2048, 9), "predictions/bias": torch.zeros(9)})
     with pytest.raises(Mismatch, match=r"another shape for Conv2d_2a_3x3\.conv\.weight"):
-        wrong = np.zeros((3, 3, 32, 48), np.float32)
-        open_backbone("inception_v3_keras", changed(path, tmp_path / "shape.h5", "conv2d_1", wrong))
+        filled(state | {"conv2d_1/kernel": torch.zeros(3, 3, 32, 48)})
     with pytest.raises(Mismatch, match=r"lacks Mixed_7c\.branch_pool\.conv\.weight"):
-        open_backbone("inception_v3_keras", changed(path, tmp_path / "gone.h5", "conv2d_93", None))
-    with h5py.File(tmp_path / "resnet.h5", "w") as other:
-        other.attrs["layer_names"] = ["conv1_conv"]
-        other["conv1_conv/conv1_conv/kernel:0"] = np.zeros((7, 7, 3, 64), np.float32)
+        filled({name: t for name, t in state.items() if name != "conv2d_93/kernel"})
     with pytest.raises(Mismatch, match=r"has unexpected conv1_conv/kernel"):
-        open_backbone("inception_v3_keras", tmp_path / "resnet.h5")
+        filled({"conv1_conv/kernel": torch.zeros(7, 7, 3, 64)})
+    scaled = inception.timm_names(state | {"batch_normalization/gamma": torch.full((32,), 3.0)}, net.state_dict())
+    assert (scaled["Conv2d_1a_3x3.bn.weight"] == 3).all() and (scaled["Conv2d_2a_3x3.bn.weight"] == 1).all()
 
 
 def test_what_has_no_counterpart_keeps_its_name() -> None:

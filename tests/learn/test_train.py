@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -20,8 +21,10 @@ from osteon.errors import Diverged, Mismatch, TooFewCases, UnreadableImage
 from osteon.learn.backbones import Trunk, TrunkSpec, open_backbone
 from osteon.learn.batches import Augmentation, Batches
 from osteon.learn.finetune import fine_tune
-from osteon.learn.heads import Classifier
-from osteon.learn.optimisers import AdamW
+from osteon.learn.heads import Classifier, Network
+from osteon.learn.hong import begin_as_keras
+from osteon.learn.objectives import BINARY, LABELS
+from osteon.learn.optimisers import Adam, AdamW
 from osteon.learn.train import CHECKPOINT, HeldOut, TrainOptions, fit, scores
 from osteon.learn.weights import digest_of
 from osteon.types import Progress
@@ -203,6 +206,67 @@ def test_one_class_and_nothing_held_out_are_refused(tmp_path: Path) -> None:
     nothing = HeldOut(held_out.pixels, held_out.rows[:0], held_out.target[:0])
     with pytest.raises(TooFewCases, match="held out"):
         fit(a_classifier(), training, nothing, OPTIONS, tmp_path, seed=1)
+
+
+class ManyLabels(Network):
+    """The small network with one linear answer per label."""
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.trunk = a_classifier(dropout=0.3).trunk
+        self.head = nn.Linear(16, labels)
+        begin_as_keras(self.head, seed=0)
+
+    @property
+    def name(self) -> str:
+        return "many labels"
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.trunk(images).amax(dim=(2, 3)))
+
+
+def test_several_labels_go_through_the_same_loop_and_survive_a_kill(tmp_path: Path) -> None:
+    training, held_out = a_run()
+
+    def several(target: np.ndarray) -> np.ndarray:
+        return np.stack([target, 1 - target, 0 * target], axis=1)  # the third is of one class
+
+    run = replace(training, target=several(training.target)), replace(held_out, target=several(held_out.target))
+    options = replace(OPTIONS, epochs=6, optimiser=Adam(1e-2), objective=LABELS)
+    straight = fit(ManyLabels(3), *run, options, tmp_path / "straight", seed=1)
+    with pytest.raises(Killed):
+        fit(ManyLabels(3), *run, options, tmp_path / "cut", seed=1, progress=kill_at(3 * len(training)))
+    again = fit(ManyLabels(3), *run, options, tmp_path / "cut", seed=1)
+    assert_equal_to_the_bit(straight.network, again.network)
+    assert straight.epochs == again.epochs  # with the figures of both parts, read from the checkpoint
+    checkpoints = [(tmp_path / name / CHECKPOINT).read_bytes() for name in ("straight", "cut")]
+    assert checkpoints[0] == checkpoints[1]
+
+    aurocs = [epoch.figures["auroc"][1] for epoch in straight.epochs]
+    assert straight.best == int(np.argmax(aurocs)) and max(aurocs) > 0.9
+    assert straight.epochs[-1].figures["auroc"][0] > 0.9  # on the training batches as they came
+    score = scores(straight.network, held_out.pixels, held_out.rows)
+    assert score.shape == (16, 3)
+    assert roc_auc_score(held_out.target, score[:, 0]) / 2 + roc_auc_score(
+        1 - held_out.target, score[:, 1]
+    ) / 2 == pytest.approx(max(aurocs))
+    with pytest.raises(Mismatch, match=r"differs in options\)"):
+        fit(ManyLabels(3), *run, replace(options, objective=BINARY), tmp_path / "cut", seed=1)
+    with pytest.raises(TooFewCases, match="one class"):
+        fit(ManyLabels(3), replace(run[0], target=0 * run[0].target + [1, 0, 0]), run[1], options, tmp_path, seed=1)
+
+
+def test_a_finished_run_keeps_its_best_weights_alone(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        fit(a_classifier(), *a_run(), OPTIONS, tmp_path / "cut", seed=1, progress=kill_at(len(a_run()[0])))
+    done = fit(a_classifier(), *a_run(), OPTIONS, tmp_path / "done", seed=1)
+    kinds = {}
+    for name in ("cut", "done"):
+        with safe_open(tmp_path / name / CHECKPOINT, framework="pt") as stored:
+            kinds[name] = {key.split("/")[0] for key in stored.keys()}  # noqa: SIM118 (no mapping)
+            if name == "done":
+                assert torch.equal(stored.get_tensor("best/head.weight"), done.network.head.weight)
+    assert kinds == {"cut": {"weights", "optimizer"}, "done": {"best"}}  # after one epoch the best is the last
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
