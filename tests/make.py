@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from osteon import tables
+from osteon.tasks import rust
 from osteon.types import Header, Radiograph
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -126,3 +127,69 @@ def with_floors(predictions: pd.DataFrame, *, seed: int = 9, **strengths: float)
             predictions.assign(model=f"floor:{name}", score=score, probability=1 / (1 + np.exp(strength / 2 - score)))
         )
     return pd.concat(tables_of, ignore_index=True)
+
+
+def some_visits(patients: int = 40, *, visits_each: int = 2, highest: int = 4, seed: int = 0) -> pd.DataFrame:
+    """Images of visits with both views, in the columns of grades: patients heal from visit to visit, each at a pace."""
+    rng = np.random.default_rng(seed)
+    pace = rng.normal(0, 0.7, patients)
+    rows = []
+    for patient in range(patients):
+        for visit in range(visits_each):
+            healed = pace[patient] + 0.9 * (visit - (visits_each - 1) / 2)
+            latent = healed + rng.normal(0, 0.5, 4)
+            grades = np.clip(np.digitize(latent, (-1.1, -0.1, 0.9)) + 1, 1, highest)
+            for view in ("AP", "LAT"):
+                seen = {c: g for c, g in zip(rust.CORTICES, grades, strict=True) if c in rust.SHOWN[view]}
+                rows.append(
+                    {
+                        "image": f"{patient:04d}{visit:02d}{view}",
+                        "patient": f"p{patient:03d}",
+                        "study": f"s{patient:03d}-{visit}",
+                        "month": float((0, 3, 6, 12)[visit % 4]),
+                        "view": view,
+                        **{cortex: seen.get(cortex, pd.NA) for cortex in rust.CORTICES},
+                    }
+                )
+    return pd.DataFrame(rows).astype(dict.fromkeys(rust.CORTICES, "Int8"))
+
+
+def some_grades(
+    patients: int = 40, *, noise: float = 0.5, folds: int = 3, seed: int = 0, model: str = "ours", **options: Any
+) -> pd.DataFrame:
+    """Graded predictions of `some_visits`: the model sees each grade through normal noise, and knows how much."""
+    visits = some_visits(patients, seed=seed, **options)
+    long = visits.melt(
+        ["image", "patient", "study", "month", "view"], list(rust.CORTICES), var_name="cortex", value_name="target"
+    ).dropna(subset="target")
+    long = long.sort_values(["image", "cortex"]).reset_index(drop=True)
+    rng = np.random.default_rng(seed + 1)
+    seen = long["target"].to_numpy(float) + rng.normal(0, noise, len(long))
+    highest = options.get("highest", 4)
+    p = np.exp(-((seen[:, None] - np.arange(1, highest + 1)) ** 2) / (2 * noise**2)) + 1e-9
+    p /= p.sum(axis=1, keepdims=True)
+    long = long.assign(
+        model=model,
+        group=long["patient"],
+        part="validation",
+        fold=long["patient"].str[1:].astype(int) % folds,
+        **{f"p{grade}": p[:, grade - 1] for grade in range(1, highest + 1)},
+    )
+    return tables.check(long.drop(columns="patient"), tables.GRADES, "some_grades")
+
+
+def with_grade_floors(grades: pd.DataFrame) -> pd.DataFrame:
+    """The grades of one model and of two floors: frequencies of the other folds by view and cortex, and by month."""
+    columns = [name for name in ("p1", "p2", "p3", "p4") if name in grades]
+    told = [grades]
+    for name, by in (("view", ["cortex"]), ("month", ["cortex", "month"])):
+        floor = grades.assign(model=f"floor:{name}")
+        for fold in grades["fold"].unique():
+            others, here = grades[(grades["fold"] != fold) & grades["target"].gt(0)], grades["fold"] == fold
+            counts = pd.crosstab([others[key] for key in by], others["target"].astype(int)) + 1
+            counts = counts.reindex(columns=range(1, len(columns) + 1), fill_value=1)
+            shares = counts.div(counts.sum(axis=1), axis=0).set_axis(columns, axis=1).reset_index()
+            mine = grades.loc[here, by].merge(shares, on=by, how="left")[columns]
+            floor.loc[here, columns] = mine.to_numpy(float)
+        told.append(floor)
+    return pd.concat(told, ignore_index=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import f as f_distribution
 
 from osteon.evaluate.intervals import TAIL
-from osteon.evaluate.metrics import Floats
+from osteon.evaluate.metrics import Floats, ratio
 from osteon.types import Estimate
 
 ICC_FORMS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
@@ -63,7 +63,7 @@ def quadratic_kappa_of(first: Floats, second: Floats, weights: Floats) -> Floats
         + (_mean(second**2, weights) - mean_second**2)
         + (mean_first - mean_second) ** 2
     )
-    return 1 - _ratio(observed, expected)
+    return 1 - ratio(observed, expected)
 
 
 def quadratic_kappa(first: ArrayLike, second: ArrayLike) -> float:
@@ -78,7 +78,7 @@ def mean_squares(ratings: Floats, weights: Floats) -> MeanSquares:
     centred = ratings - ratings.mean()  # sums of squares far from 0 would lose digits
     n = weights.sum(axis=1)
     rows = centred.mean(axis=1)
-    columns = _ratio(weights @ centred, n[:, None])
+    columns = ratio(weights @ centred, n[:, None])
     grand = columns.mean(axis=1)
     whole = np.maximum(weights @ (centred**2).sum(axis=1) - n * k * grand**2, 0)
     between = np.maximum(k * (weights @ rows**2 - n * grand**2), 0)
@@ -90,10 +90,10 @@ def mean_squares(ratings: Floats, weights: Floats) -> MeanSquares:
     return MeanSquares(
         cases=n,
         raters=k,
-        between=_ratio(np.where(between > tiny, between, 0), n - 1),
-        of_raters=_ratio(np.where(of_raters > tiny, of_raters, 0), np.full(len(n), k - 1.0)),
-        error=_ratio(error, (n - 1) * (k - 1)),
-        within=_ratio(within, n * (k - 1)),
+        between=ratio(np.where(between > tiny, between, 0), n - 1),
+        of_raters=ratio(np.where(of_raters > tiny, of_raters, 0), np.full(len(n), k - 1.0)),
+        error=ratio(error, (n - 1) * (k - 1)),
+        within=ratio(within, n * (k - 1)),
     )
 
 
@@ -135,7 +135,7 @@ def alpha_of(ratings: Floats, weights: Floats, level: str = "interval") -> Float
     counts = (ratings[:, :, None] == values).sum(axis=1).astype(float)  # (n, v): how often each case got each value
     times = counts.sum(axis=1)
     pairs = counts[:, :, None] * counts[:, None, :] - np.eye(len(values)) * counts[:, :, None]
-    pairs *= _ratio(np.ones(len(times)), times - 1, otherwise=0.0)[:, None, None]
+    pairs *= ratio(np.ones(len(times)), times - 1, otherwise=0.0)[:, None, None]
     shape = (len(weights), len(values), len(values))
     coincidences = (weights @ pairs.reshape(len(ratings), -1)).reshape(shape)
     marginals = coincidences.sum(axis=2)
@@ -143,7 +143,7 @@ def alpha_of(ratings: Floats, weights: Floats, level: str = "interval") -> Float
     distance = _distance(values, marginals, level)
     observed = (coincidences * distance).sum(axis=(1, 2))
     expected = (marginals[:, :, None] * marginals[:, None, :] * distance).sum(axis=(1, 2))
-    return 1 - _ratio((n - 1) * observed, expected)
+    return 1 - ratio((n - 1) * observed, expected)
 
 
 def alpha(ratings: ArrayLike, level: str = "interval") -> float:
@@ -157,7 +157,7 @@ def differences_of(first: Floats, second: Floats, weights: Floats) -> Floats:
     difference = second - first
     n = weights.sum(axis=1)
     bias = _mean(difference, weights)
-    spread = np.maximum(_mean(difference**2, weights) - bias**2, 0) * _ratio(n, n - 1)
+    spread = np.maximum(_mean(difference**2, weights) - bias**2, 0) * ratio(n, n - 1)
     deviation = np.sqrt(spread)
     return np.stack([bias, deviation, bias - LIMITS * deviation, bias + LIMITS * deviation], axis=1)
 
@@ -174,8 +174,8 @@ def _icc(squares: MeanSquares, form: str) -> Floats:
     rest = squares.within if form.startswith("ICC(1") else squares.error
     offset = k * (squares.of_raters - squares.error) / squares.cases if form.startswith("ICC(2") else 0.0
     if form.endswith("k)"):
-        return _ratio(between - rest, between + offset / k)
-    return _ratio(between - rest, between + (k - 1) * rest + offset)
+        return ratio(between - rest, between + offset / k)
+    return ratio(between - rest, between + (k - 1) * rest + offset)
 
 
 def _f_interval(squares: MeanSquares, form: str) -> tuple[float, float]:
@@ -199,8 +199,7 @@ def _f_interval(squares: MeanSquares, form: str) -> tuple[float, float]:
 
 def _satterthwaite(n: float, k: int, between: float, raters: float, error: float, single: float) -> tuple[float, float]:
     """The interval of ICC(2,1): its error term is a sum of two mean squares, whose freedom is approximated."""
-    ratio = raters / error
-    a, b = k * single * ratio, n * (1 + (k - 1) * single) - k * single
+    a, b = k * single * raters / error, n * (1 + (k - 1) * single) - k * single
     freedom = (k - 1) * (n - 1) * (a + b) ** 2 / ((n - 1) * a**2 + b**2)
     lower = float(f_distribution.ppf(1 - TAIL, n - 1, freedom))
     upper = float(f_distribution.ppf(1 - TAIL, freedom, n - 1))
@@ -230,11 +229,4 @@ def _distance(values: Floats, marginals: Floats, level: str) -> Floats:
 
 
 def _mean(values: Floats, weights: Floats) -> Floats:
-    return _ratio(weights @ values, weights.sum(axis=1))
-
-
-def _ratio(top: Floats, bottom: Floats | NDArray[np.float64], *, otherwise: float = float("nan")) -> Floats:
-    top, bottom = np.broadcast_arrays(np.asarray(top, float), np.asarray(bottom, float))
-    quotient: Floats = np.full(top.shape, otherwise)
-    np.divide(top, bottom, out=quotient, where=bottom > 0)
-    return quotient
+    return ratio(weights @ values, weights.sum(axis=1))

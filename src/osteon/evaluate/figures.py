@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from osteon.drawing import BLUE, GREEN, GREY_BLUE, INK, LINE, ORANGE, QUIET, drawing
+from osteon.evaluate.words import number
 
 MODEL, FITTED, CUT, POSITIVE, NEGATIVE = BLUE, GREEN, ORANGE, ORANGE, GREY_BLUE
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
@@ -33,7 +34,7 @@ def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
         axes.plot([0, 1], [0, 1], color=LINE, lw=1)
         _band(axes, band["false_positive_rate"], band, MODEL)
         model, *floors = lines
-        _curve(axes, lines[model], color=MODEL, lw=1.8, label=_short(titles[model]), zorder=3)
+        _curve(axes, lines[model], color=MODEL, lw=1.8, label=short(titles[model]), zorder=3)
         if not fitted["note"]:
             _band(axes, fitted["false_positive_rate"], fitted, FITTED, 0.10)
             _curve(axes, fitted, color=FITTED, lw=1.1, ls="--", label="binormal fit")
@@ -41,7 +42,7 @@ def roc(part: Part, points: Sequence[Part], titles: Mapping[str, str]) -> str:
             x, y = 1 - point["specificity"]["value"], point["sensitivity"]["value"]
             axes.plot(x, y, marker, label=_name(point["name"]), **MARKER)
         for floor, dash in zip(floors, _cycle(DASHES), strict=False):
-            _curve(axes, lines[floor], color=QUIET, lw=1, ls=dash, label=_short(titles[floor]))
+            _curve(axes, lines[floor], color=QUIET, lw=1, ls=dash, label=short(titles[floor]))
         axes.set(xlabel="1 − specificity (false alarms)", ylabel="sensitivity (findings seen)")
         _unit(axes)
         axes.legend(loc="lower right")
@@ -118,12 +119,12 @@ def decision(part: Part) -> str:
 
 def floors(figures: Part, model: str) -> str:
     """The model and its floors, one line each: AUROC as mean of the folds with its interval."""
-    rows = [(_short(model), figures["auroc"], MODEL)]
-    rows += [(_short(floor["title"]), floor["auroc"], QUIET) for floor in figures["floors"]]
+    rows = [(short(model), figures["auroc"], MODEL)]
+    rows += [(short(floor["title"]), floor["auroc"], QUIET) for floor in figures["floors"]]
     over = ", mean of the folds" if len(figures["auroc_per_fold"]) > 1 else ""
-    with drawing("floors", _forest_size(rows), "AUROC of the model and of each floor") as (figure, svg):
+    with drawing("floors", forest_size(rows), "AUROC of the model and of each floor") as (figure, svg):
         axes = figure.subplots()
-        _forest(axes, rows)
+        forest(axes, rows)
         axes.axvline(0.5, color=LINE, lw=1)
         axes.set_xlabel(f"AUROC{over}, 95 % interval")
     return svg.text
@@ -131,20 +132,22 @@ def floors(figures: Part, model: str) -> str:
 
 def subgroups(rows: Sequence[Part], overall: Part) -> str:
     """AUROC within each subgroup with its interval; the line is the figure of all cases."""
-    shown = [(f"{_short(row['column'])}: {_short(row['value'])}", row["auroc"], MODEL) for row in rows]
-    with drawing("subgroups", _forest_size(shown), "AUROC within each subgroup") as (figure, svg):
+    shown = [(f"{short(row['column'])}: {short(row['value'])}", row["auroc"], MODEL) for row in rows]
+    with drawing("subgroups", forest_size(shown), "AUROC within each subgroup") as (figure, svg):
         axes = figure.subplots()
-        _forest(axes, shown)
+        forest(axes, shown)
         axes.axvline(overall["value"], color=CUT, lw=1, ls="--")
         axes.set_xlabel("AUROC of the pooled cases, 95 % interval; dashed: all cases")
     return svg.text
 
 
-def _forest_size(rows: Sequence[Any]) -> tuple[float, float]:
+def forest_size(rows: Sequence[Any]) -> tuple[float, float]:
+    """Inches that a forest of these rows takes."""
     return 2 * SQUARE[0] + 0.3, 0.7 + 0.29 * len(rows)
 
 
-def _forest(axes: Axes, rows: Sequence[tuple[str, Part, str]]) -> None:
+def forest(axes: Axes, rows: Sequence[tuple[str, Part, str]]) -> None:
+    """A line for each (label, figure, colour): the value and its interval, told in numbers on the right."""
     lowest = min((v for _, f, _ in rows for v in (f["value"], f["low"]) if v is not None), default=0.5)
     left = min(0.45, lowest - 0.03)
     for y, (_, figure, colour) in enumerate(rows):
@@ -164,8 +167,8 @@ def _forest(axes: Axes, rows: Sequence[tuple[str, Part, str]]) -> None:
 
 def _interval(figure: Part) -> str:
     if figure["low"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+        return number(figure["value"], 3)
+    return f"{number(figure['value'], 3)} ({number(figure['low'], 3)} to {number(figure['high'], 3)})"
 
 
 def _whisker_vertical(axes: Axes, x: float, figure: Part) -> None:
@@ -195,5 +198,6 @@ def _name(point: str) -> str:
     return point.replace("_", " ").capitalize()
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """A name that fits beside an axis."""
     return textwrap.shorten(value, 28, placeholder="…")

@@ -32,6 +32,7 @@ FLOORS = {
     "tags": "tags only",
     "size": "image size only",
     "thumbnail": "32 × 32 thumbnail",
+    "month": "months alone",
 }
 """Floor → how a reader is told of it."""
 

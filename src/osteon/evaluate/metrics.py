@@ -65,15 +65,15 @@ def auroc_of(ranked: Ranked, weights: Floats) -> Floats:
     positives, negatives = tallies(ranked, weights)
     new = np.diff(positives, axis=1, prepend=0.0)
     area = (np.diff(negatives, axis=1, prepend=0.0) * (positives - new / 2)).sum(axis=1)
-    return _ratio(area, positives[:, -1] * negatives[:, -1])
+    return ratio(area, positives[:, -1] * negatives[:, -1])
 
 
 def average_precision_of(ranked: Ranked, weights: Floats) -> Floats:
     """(b,) average precisions: precision at each distinct score weighted by the recall gained there, uninterpolated."""
     positives, negatives = tallies(ranked, weights)
     gained = np.diff(positives, axis=1, prepend=0.0)
-    precision = _ratio(positives, positives + negatives, otherwise=0.0)
-    return _ratio((gained * precision).sum(axis=1), positives[:, -1])
+    precision = ratio(positives, positives + negatives, otherwise=0.0)
+    return ratio((gained * precision).sum(axis=1), positives[:, -1])
 
 
 def auroc(score: ArrayLike, target: ArrayLike) -> float:
@@ -108,11 +108,11 @@ def rates_of(called: NDArray[np.bool_], target: NDArray[np.bool_], weights: Floa
     cells = np.stack([called & target, called & ~target, ~called & target, ~called & ~target], axis=1)
     tp, fp, fn, tn = (weights @ cells.astype(float)).T
     return {
-        "sensitivity": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "ppv": _ratio(tp, tp + fp),
-        "npv": _ratio(tn, tn + fn),
-        "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "ppv": ratio(tp, tp + fp),
+        "npv": ratio(tn, tn + fn),
+        "accuracy": ratio(tp + tn, tp + fp + fn + tn),
     }
 
 
@@ -121,14 +121,14 @@ def predictive_values(sensitivity: Floats, specificity: Floats, prevalence: floa
     true_positives, false_positives = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     true_negatives, false_negatives = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
     return (
-        _ratio(true_positives, true_positives + false_positives),
-        _ratio(true_negatives, true_negatives + false_negatives),
+        ratio(true_positives, true_positives + false_positives),
+        ratio(true_negatives, true_negatives + false_negatives),
     )
 
 
 def brier_of(probability: Floats, target: NDArray[np.bool_], weights: Floats) -> Floats:
     """(b,) Brier scores: mean squared distance of the probability from the outcome; 0 is best."""
-    return _ratio(weights @ (probability - target) ** 2, weights.sum(axis=1))
+    return ratio(weights @ (probability - target) ** 2, weights.sum(axis=1))
 
 
 def net_benefit_of(ranked: Ranked, weights: Floats, cuts: Floats) -> Floats:
@@ -148,8 +148,8 @@ def treat_all(prevalence: float, cuts: Floats) -> Floats:
 def sensitivity_at(ranked: Ranked, weights: Floats, false_positive_rate: Floats) -> Floats:
     """(b, g) highest sensitivity whose false-positive rate does not exceed each of the (g,) given, ascending."""
     positives, negatives = tallies(ranked, weights)
-    sensitivity = np.pad(_ratio(positives, positives[:, -1:]), ((0, 0), (1, 0)))
-    rate = np.pad(_ratio(negatives, negatives[:, -1:]), ((0, 0), (1, 0)))
+    sensitivity = np.pad(ratio(positives, positives[:, -1:]), ((0, 0), (1, 0)))
+    rate = np.pad(ratio(negatives, negatives[:, -1:]), ((0, 0), (1, 0)))
     allowed = false_positive_rate + 1e-12  # shares such as 3/10 and 0.3 differ in the last bit
     return np.stack([s[np.searchsorted(r, allowed, "right") - 1] for s, r in zip(sensitivity, rate, strict=True)])
 
@@ -157,8 +157,8 @@ def sensitivity_at(ranked: Ranked, weights: Floats, false_positive_rate: Floats)
 def precision_at(ranked: Ranked, weights: Floats, recall: Floats) -> Floats:
     """(b, g) precision at the first distinct score that reaches each of the (g,) recalls, ascending."""
     positives, negatives = tallies(ranked, weights)
-    precision = _ratio(positives, positives + negatives, otherwise=1.0)
-    reached = _ratio(positives, positives[:, -1:])
+    precision = ratio(positives, positives + negatives, otherwise=1.0)
+    reached = ratio(positives, positives[:, -1:])
     last = reached.shape[1] - 1
     wanted = recall - 1e-12
     return np.stack(
@@ -180,8 +180,15 @@ def _ones(score: ArrayLike) -> Floats:
     return np.ones((1, np.size(np.asarray(score))))
 
 
-def _ratio(top: Floats, bottom: Floats, *, otherwise: float = float("nan")) -> Floats:
+def ratio(top: Floats, bottom: Floats, *, otherwise: float = float("nan")) -> Floats:
+    """`top / bottom`, and `otherwise` where the bottom is 0 or less."""
     top, bottom = np.broadcast_arrays(np.asarray(top, float), np.asarray(bottom, float))
     quotient: Floats = np.full(top.shape, otherwise)
     np.divide(top, bottom, out=quotient, where=bottom > 0)
     return quotient
+
+
+def mean_defined(values: Floats, axis: int) -> Floats:
+    """Mean of the values that are defined along an axis; NaN where none is."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis=axis), defined.sum(axis=axis).astype(float))

@@ -66,11 +66,11 @@ def evaluate(
     if prevalence is not None and not 0 < prevalence < 1:
         raise BadTable(f"a prevalence of {prevalence} is not between 0 and 1", remedy="give it as a share, e.g. 0.15")
     table = outcomes.check(predictions)
-    judged = _choose_model(table, model)
+    judged = choose_model(table, model)
     simulated = is_phantom(manifest) if phantom is None else phantom
     rng = np.random.default_rng(seed)
     context = {"manifest": manifest, "prevalence": prevalence, "resamples": resamples}
-    validation = outcomes.collect(table, "validation", [judged, *_floors(table, "validation")])
+    validation = outcomes.collect(table, "validation", [judged, *floors_of(table, "validation")])
     cut, points = _validation_cuts(validation, judged)
     progress(1, 5)
     first = _judge(validation, judged, points, cut, context, rng)
@@ -141,7 +141,13 @@ def plain(content: Any) -> Any:
     return content
 
 
-def _choose_model(table: pd.DataFrame, model: str | None) -> str:
+def choose_model(table: pd.DataFrame, model: str | None) -> str:
+    """The model of a table that is to be judged: the one that was named, or the only one that is no floor.
+
+    Raises:
+        UnknownName: if the table holds no such model, or several and none was named.
+        TooFewCases: if it holds floors alone.
+    """
     names = sorted(str(m) for m in table["model"].unique())
     candidates = [name for name in names if not name.startswith(tables.FLOOR)]
     if model is not None:
@@ -160,7 +166,8 @@ def _choose_model(table: pd.DataFrame, model: str | None) -> str:
     )
 
 
-def _floors(table: pd.DataFrame, part: str) -> list[str]:
+def floors_of(table: pd.DataFrame, part: str) -> list[str]:
+    """The floors of a part, by name."""
     names = table.loc[table["part"] == part, "model"].unique()
     return sorted(str(name) for name in names if str(name).startswith(tables.FLOOR))
 
@@ -220,7 +227,7 @@ def _test(
         return {"state": "absent", "openings": openings}
     if outcomes.is_sealed(table):
         return {"state": "sealed", "openings": openings, "images": len(rows)}
-    cases = outcomes.collect(table, "test", [model, *_floors(table, "test")])
+    cases = outcomes.collect(table, "test", [model, *floors_of(table, "test")])
     cuts = {name: np.full(len(cases.name), value) for name, value in cut.items()}
     judged = _judge(cases, model, {"cuts": cuts, "reason": ""}, cut, context, rng)
     return {"state": "opened", "openings": openings, **judged}
