@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from osteon.phantom.fracture import Crack, Fracture
+from osteon.phantom.fracture import Crack, Fracture, HalfOpen
 from osteon.phantom.space import Floats, Motion, rotation_about
 
 
@@ -35,7 +35,7 @@ def draw_fracture(rng: Generator, *, subtle: bool, gap_mm: tuple[float, float]) 
         opening = None
         motion, displacement, angulation = _displacement(rng, centre)
     cracks = _cracks(rng, centre) if kind == "comminuted" else ()
-    return Fracture(kind, normal, centre, _waves(rng), gap, opening, motion, displacement, angulation, cracks)
+    return Fracture(kind, normal, centre, rough(rng), gap, opening, motion, displacement, angulation, cracks)
 
 
 def _normal(rng: Generator, kind: str) -> Floats:
@@ -44,9 +44,9 @@ def _normal(rng: Generator, kind: str) -> Floats:
     return rotation_about((np.cos(heading), np.sin(heading), 0), tilt)[:, 2]
 
 
-def _opening(rng: Generator) -> Floats:
+def _opening(rng: Generator) -> HalfOpen:
     heading = rng.uniform(0, 2 * np.pi)
-    return np.array([np.cos(heading), np.sin(heading), rng.uniform(-2, 6)])
+    return HalfOpen((float(np.cos(heading)), float(np.sin(heading))), float(rng.uniform(-2, 6)))
 
 
 def _displacement(rng: Generator, centre: Floats) -> tuple[Motion, float, float]:
@@ -59,12 +59,13 @@ def _displacement(rng: Generator, centre: Floats) -> tuple[Motion, float, float]
     return Motion(rotation, centre, shift), float(np.linalg.norm(shift)), angulation
 
 
-def _waves(rng: Generator) -> Floats:
+def rough(rng: Generator, height: float = 1.0) -> Floats:
+    """Waves of a random surface, as a `Fracture` takes them; `height` scales its roughness."""
     count = 7
     length = np.exp(rng.uniform(np.log(2.0), np.log(14.0), count))
     heading = rng.uniform(0, 2 * np.pi, count)
     k = 2 * np.pi / length
-    amplitude = 0.045 * length * rng.uniform(0.5, 1.3, count)
+    amplitude = 0.045 * height * length * rng.uniform(0.5, 1.3, count)
     return np.column_stack([amplitude, k * np.cos(heading), k * np.sin(heading), rng.uniform(0, 2 * np.pi, count)])
 
 

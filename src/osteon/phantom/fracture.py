@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,29 @@ from osteon.phantom.space import Floats, Motion
 
 PARTIAL_MM = 6.0
 """Length over which the gap of a partial fracture closes."""
+
+
+class Opening(Protocol):
+    """Where a gap that does not part the whole bone is open."""
+
+    def __call__(self, x: Floats, y: Floats) -> Floats:
+        """Share of the full gap, 0..1, at (x, y) mm from the centre of the fracture."""
+
+
+@dataclass(frozen=True)
+class HalfOpen:
+    """Open on one side of a line, closing over PARTIAL_MM about it: a partial fracture.
+
+    Attributes:
+        towards: unit vector in x and y, to the open side. offset_mm: from the line to the centre, along it.
+    """
+
+    towards: tuple[float, float]
+    offset_mm: float
+
+    def __call__(self, x: Floats, y: Floats) -> Floats:
+        dx, dy = self.towards
+        return np.clip(0.5 + (dx * x + dy * y + self.offset_mm) / PARTIAL_MM, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +56,15 @@ class Fracture:
     """A fracture of a long bone that runs along z.
 
     The surface is the set of points where normal · (p − centre) + roughness(p) = 0; the distal side is where it is
-    positive. The gap is `gap_mm` wide along the normal, half of it on each side, and closes towards one cortex
-    if the fracture is partial.
+    positive. The gap is `gap_mm` wide along the normal, half of it on each side, and narrower or closed where the
+    fracture is partial, or has healed.
 
     Attributes:
         kind: "transverse", "oblique" or "comminuted".
         normal: (3,) unit, upwards. centre: (3,) mm.
         waves: (k, 4) amplitude mm, wave numbers along x and y in rad/mm, phase: the roughness.
         gap_mm: width of the gap.
-        opening: (3,) or None. Direction in x, y (unit) and offset in mm of the line about which the gap closes over
-            PARTIAL_MM; None for a gap through the whole bone.
+        opening: where the gap is open; None for a gap through the whole bone.
         motion: of the distal side.
         displacement_mm: length of the motion's shift. angulation_deg: dorsal tilt; palmar is negative.
         cracks: further gaps of a comminuted fracture.
@@ -52,7 +75,7 @@ class Fracture:
     centre: Floats
     waves: Floats
     gap_mm: float
-    opening: Floats | None
+    opening: Opening | None
     motion: Motion
     displacement_mm: float
     angulation_deg: float
@@ -69,8 +92,7 @@ class Fracture:
         """Width of the gap, mm, at (x, y) relative to the centre."""
         if self.opening is None:
             return np.full(np.broadcast(x, y).shape, self.gap_mm)
-        dx, dy, offset = self.opening
-        return np.asarray(self.gap_mm * np.clip(0.5 + (dx * x + dy * y + offset) / PARTIAL_MM, 0, 1))
+        return self.gap_mm * self.opening(x, y)
 
     def points(self, bone: Solid, *, whole: bool = False, step_mm: float = 0.4) -> Floats:
         """(n, 3) points of both faces of the gap inside the intact `bone`, the distal ones where they now lie.

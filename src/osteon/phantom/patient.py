@@ -15,10 +15,11 @@ from osteon.phantom import detector, extras
 from osteon.phantom.anatomy import Part, Person, draw_person
 from osteon.phantom.draw import draw_fracture
 from osteon.phantom.fracture import Fracture
+from osteon.phantom.picture import box_of, facing, stored_picture
 from osteon.phantom.plan import ANGLES_DEG, Plan
 from osteon.phantom.projection import Grain, Shot, draw_grain
-from osteon.phantom.space import Floats, Image, View, view_at
-from osteon.phantom.syntaxes import SYNTAXES, Stored
+from osteon.phantom.space import view_at
+from osteon.phantom.syntaxes import SYNTAXES
 from osteon.phantom.wrist import break_radius, radius_of, wrist
 from osteon.phantom.write import DEVICES, Device, Tags, dicom_bytes, uid_of
 
@@ -108,6 +109,7 @@ def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Pa
     """Write the images of a patient under `folder`; returns one row of the truth table per image."""
     patient = draw_patient(plan, seed, number, fractured)
     chance = streams(seed, number, len(plan.views))[3:]
+    exposure = detector.Exposure(plan.quanta_per_mm2, plan.scatter)
     rows = []
     for index, view in enumerate(plan.views, start=1):
         path = folder / patient.id / f"{index}.dcm"
@@ -119,7 +121,8 @@ def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Pa
         depth = shot.depth(patient.parts, patient.grain)
         lead = extras.letter(patient.side, shot.size, shot.spacing_mm, pose)
         cover = lead if letter else np.zeros_like(lead)
-        values, window = _picture(plan, patient.device, (depth, cover), inverted, noise)
+        logged = detector.expose(depth, cover, exposure, plan.spacing_mm, noise)
+        values, window = stored_picture(logged, patient.device, inverted=inverted)
         tags = _tags(plan, patient, seed, index, view, shot, window)
         path.write_bytes(dicom_bytes(values, tags, patient.syntax))
         rows.append(
@@ -179,12 +182,6 @@ def truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
     }
 
 
-def box_of(pixels: Floats) -> tuple[float, ...]:
-    """x, y, width, height and centre x, y of the smallest box about (n, 2) points, in pixels."""
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    return (*map(float, low), *map(float, high - low), *map(float, (low + high) / 2))
-
-
 def contrast_of(patient: Patient, shot: Shot) -> float:
     """Largest change of the depth of attenuation that the fracture makes, averaged over 1 mm²."""
     if patient.intact is None:
@@ -194,23 +191,6 @@ def contrast_of(patient: Patient, shot: Shot) -> float:
     broken = [p for p in patient.parts if p.fragment is not None]
     change = upright.depth(broken, patient.grain) - upright.depth([patient.intact], patient.grain)
     return float(np.abs(ndimage.uniform_filter(change, round(1 / FINE_MM))).max())
-
-
-def _picture(
-    plan: Plan, device: Device, depths: tuple[Image, Image], inverted: bool, rng: Generator
-) -> tuple[Stored, tuple[int, int]]:
-    """Stored values and their VOI window."""
-    exposure = detector.Exposure(plan.quanta_per_mm2, plan.scatter)
-    values = detector.stored_values(detector.expose(*depths, exposure, plan.spacing_mm, rng), device.bits)
-    centre, width = detector.window_of(values)
-    white = 2**device.bits - 1
-    # MONOCHROME1 shows small values white; an image whose tags lie is stored the wrong way round.
-    if (device.photometric == "MONOCHROME1") != inverted:
-        values, centre = (
-            (white - values).astype(np.uint16),
-            white - centre + 1,
-        )  # windows are symmetric about centre − ½
-    return values, (centre, width)
 
 
 def _tags(plan: Plan, patient: Patient, seed: int, index: int, view: str, shot: Shot, window: tuple[int, int]) -> Tags:
@@ -227,16 +207,9 @@ def _tags(plan: Plan, patient: Patient, seed: int, index: int, view: str, shot: 
         number=index,
         view=view,
         side=patient.side,
-        orientation=(_towards(shot.view, patient.side), "H"),
+        # The arm hangs with the palm forward, as anatomy names directions: the thumb points away from the body.
+        orientation=(facing(shot.view.across, "LR" if patient.side == "L" else "RL", "PA"), "H"),
         device=patient.device,
         spacing_mm=plan.spacing_mm,
         window=window,
     )
-
-
-def _towards(view: View, side: str) -> str:
-    """Patient direction of growing columns, with the arm hanging and the palm forward, as anatomy names directions."""
-    thumb, little = ("L", "R") if side == "L" else ("R", "L")
-    named = {thumb: view.across[0], little: -view.across[0], "P": view.across[1], "A": -view.across[1]}
-    strong = sorted((n for n, share in named.items() if share > 0.38), key=lambda n: -named[n])
-    return "".join(strong)

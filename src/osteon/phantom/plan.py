@@ -20,9 +20,7 @@ class Chance:
     intact: float
 
     def __post_init__(self) -> None:
-        for name in ("fractured", "intact"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadTable(f"a chance is {getattr(self, name)}", remedy="give a probability between 0 and 1")
+        chance_within(self.fractured, self.intact)
 
     def of(self, fractured: bool) -> float:
         """The probability in a class."""
@@ -74,19 +72,19 @@ class Plan:
     syntaxes: tuple[str, ...] = COMMON
 
     def __post_init__(self) -> None:
-        _within("patients", self.patients, 1, 100_000)
-        _within("fractured", self.fractured, 0, 1)
-        _within("subtle", self.subtle, 0, 1)
-        _within("rows", self.rows, 250, 4000)
-        _within("columns", self.columns, 250, 4000)
-        _within("field_mm", self.field_mm, 40, 300)
-        _within("quanta_per_mm2", self.quanta_per_mm2, 1e3, 1e8)
-        _within("scatter", self.scatter, 0, 5)
-        _within("turn_deg", self.turn_deg, 0, 180)
-        _within("gap_mm", self.gap_mm[0], 0.05, self.gap_mm[1])
-        _within("gap_mm", self.gap_mm[1], self.gap_mm[0], 10)
-        _listed("view", self.views, ANGLES_DEG)
-        _listed("transfer syntax", self.syntaxes, SYNTAXES)
+        within("patients", self.patients, 1, 100_000)
+        within("fractured", self.fractured, 0, 1)
+        within("subtle", self.subtle, 0, 1)
+        within("rows", self.rows, 250, 4000)
+        within("columns", self.columns, 250, 4000)
+        within("field_mm", self.field_mm, 40, 300)
+        within("quanta_per_mm2", self.quanta_per_mm2, 1e3, 1e8)
+        within("scatter", self.scatter, 0, 5)
+        within("turn_deg", self.turn_deg, 0, 180)
+        within("gap_mm", self.gap_mm[0], 0.05, self.gap_mm[1])
+        within("gap_mm", self.gap_mm[1], self.gap_mm[0], 10)
+        listed("view", self.views, ANGLES_DEG)
+        listed("transfer syntax", self.syntaxes, SYNTAXES)
 
     @property
     def spacing_mm(self) -> float:
@@ -100,12 +98,21 @@ class Plan:
         return tuple(name for name, c in chances if isinstance(c, Chance) and c.fractured != c.intact)
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def chance_within(*chances: float) -> None:
+    """Check that chances are probabilities."""
+    for chance in chances:
+        if not 0 <= chance <= 1:
+            raise BadTable(f"a chance is {chance}", remedy="give a probability between 0 and 1")
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Check that an option lies in its range."""
     if not low <= value <= high:
         raise BadTable(f"{name} is {value:g}", remedy=f"choose a value between {low:g} and {high:g}")
 
 
-def _listed(kind: str, names: tuple[str, ...], known: Collection[str]) -> None:
+def listed(kind: str, names: tuple[str, ...], known: Collection[str]) -> None:
+    """Check that names are given and known."""
     if not names:
         raise BadTable(f"a plan without any {kind}", remedy=f"name at least one {kind}")
     for name in names:

@@ -109,6 +109,10 @@ class Tube:
         return replace(self, stack=replace(self.stack, centre=self.stack.centre + share[:, None] * shift))
 
 
+Shape = Tube | Ellipsoid
+"""What every horizontal section shows as an ellipse."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plane:
     """The half-space of points p with normal · p ≤ offset."""
@@ -130,11 +134,11 @@ def plane(normal: ArrayLike, through: ArrayLike) -> Plane:
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """A stack of ellipses, cut by planes, less the ellipsoids hollowed out of it."""
+    """A stack of ellipses, cut by planes, less the shapes hollowed out of it."""
 
-    shape: Tube | Ellipsoid
+    shape: Shape
     planes: tuple[Plane, ...] = ()
-    hollows: tuple[Ellipsoid, ...] = ()
+    hollows: tuple[Shape, ...] = ()
 
     def moved(self, motion: Motion) -> Self:
         return replace(
@@ -183,7 +187,7 @@ def span(solid: Solid, view: View, z: Floats, u: Floats) -> Interval:
     return low, np.maximum(low, high)
 
 
-def chord(shape: Tube | Ellipsoid, view: View, z: Floats, u: Floats) -> Image:
+def chord(shape: Shape, view: View, z: Floats, u: Floats) -> Image:
     """How long the rays at heights z (rows,) and positions u (columns,) run inside a whole shape, mm."""
     across, _, uu, ut, tt = shape.sections(z).seen(view)
     return 2 * _half_chord(u, across, uu, np.maximum(tt - ut**2 / np.maximum(uu, TINY), 0))
@@ -204,7 +208,7 @@ TINY = 1e-9
 """mm²: an ellipse with less spread than this is a point, which no ray hits."""
 
 
-def _ellipse_span(shape: Tube | Ellipsoid, view: View, z: Floats, u: Floats) -> Interval:
+def _ellipse_span(shape: Shape, view: View, z: Floats, u: Floats) -> Interval:
     across, along, uu, ut, tt = shape.sections(z).seen(view)
     lean = ut / np.maximum(uu, TINY)
     half = _half_chord(u, across, uu, np.maximum(tt - lean * ut, 0))

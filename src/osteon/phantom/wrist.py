@@ -6,20 +6,16 @@ Origin: the middle of the joint between radius and carpus. Axes as in `osteon.ph
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
 
 from osteon.phantom.anatomy import Part, Person, bent, bone_layers, moved
+from osteon.phantom.breaking import fragments
 from osteon.phantom.build import Build, nodule, shaft, wrapped
 from osteon.phantom.fracture import Fracture
-from osteon.phantom.fragment import Fragment
 from osteon.phantom.solids import Ellipsoid, Solid, ellipsoid, plane, tube
 from osteon.phantom.space import Motion, rotation_about, shifted_by
-
-TRIM_MM = 2.5
-"""How far a fragment is followed beyond the surface at which it ends: more than any gap is open."""
 
 
 def wrist(person: Person, rng: Generator) -> list[Part]:
@@ -43,7 +39,7 @@ def break_radius(parts: Sequence[Part], fracture: Fracture) -> list[Part]:
     broken: list[Part] = []
     for part in parts:
         if part.name == "radius":
-            broken += _fragments(part, fracture)
+            broken += fragments(part, fracture)
         elif part.role == "follows":
             broken.append(moved(part, shifted_by(carried)))
         elif part.role == "bends":
@@ -51,20 +47,6 @@ def break_radius(parts: Sequence[Part], fracture: Fracture) -> list[Part]:
         else:
             broken.append(part)
     return broken
-
-
-def _fragments(radius: Part, fracture: Fracture) -> list[Part]:
-    """The near and the far side; both are trimmed to the heights that they can reach, which saves half of the work."""
-    surface = fracture.points(radius.layers[0].solid, whole=True)[:, 2]
-    low, high = float(surface.min()) - TRIM_MM, float(surface.max()) + TRIM_MM
-    far = moved(radius, fracture.motion)
-    near_layers = tuple(replace(x, solid=x.solid.trimmed(-np.inf, high)) for x in radius.layers)
-    far_layers = tuple(replace(x, solid=x.solid.trimmed(low, np.inf)) for x in far.layers)
-    return [
-        replace(radius, name="radius, proximal", layers=near_layers, fragment=Fragment(fracture, False, (low, high))),
-        # The anchor stays: the trabecular pattern belongs to the place, not to the fragment.
-        replace(radius, name="radius, distal", layers=far_layers, fragment=Fragment(fracture, True, (low, high))),
-    ]
 
 
 def _soft_tissue(build: Build) -> list[Part]:

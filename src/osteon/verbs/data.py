@@ -1,4 +1,4 @@
-"""From files to folds: the verbs `phantom`, `hospital`, `prepare` and `split`."""
+"""From files to folds: the verbs `phantom`, `hospital`, `healing`, `prepare` and `split`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from osteon.verbs.folders import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from osteon.phantom.healing_plan import HealingPlan
     from osteon.phantom.hospital import HospitalPlan
     from osteon.phantom.plan import Plan
 
@@ -49,6 +50,17 @@ def hospital(out: Path, plan: HospitalPlan, *, seed: int = 0, workers: int = 1, 
         result |= {**made, "phantom": True}
     said = f"{made['studies']} phantom studies in {out / 'export'}: {made['images']} images, {made['spoiled']} spoiled"
     return Done(f"{said} files, {made['other']} files that are no radiographs", result)
+
+
+def healing(out: Path, plan: HealingPlan, *, seed: int = 0, workers: int = 1, progress: Progress = silent) -> Done:
+    """Make a phantom cohort of healing tibiae: files, labels, ratings, the truth; an earlier one is replaced."""
+    from osteon.phantom.healing_cohort import make_healing_cohort
+
+    with runs.recording("phantom", out, {"plan": asdict(plan), "healing": True}, seeds={"seed": seed}) as result:
+        made = make_healing_cohort(plan, out, seed=seed, workers=workers, progress=progress)
+        result |= {**made, "phantom": True}
+    said = f"{plan.patients} phantom patients with {made['visits']} visits, {made['images']} DICOM files in {out}"
+    return Done(f"{said}; {made['not scoreable']} images lack a grade", result)
 
 
 def prepare(

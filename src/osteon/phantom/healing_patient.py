@@ -1,0 +1,260 @@
+"""One phantom patient with a healing tibia: drawn, exposed at every visit, graded, written; and the truth about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, SeedSequence, default_rng
+from scipy import ndimage
+
+from osteon.phantom import detector, extras, implants
+from osteon.phantom.anatomy import Part, Person, draw_person
+from osteon.phantom.healing import CORTICES, SHOWN, Grades, Healing, draw_healing, noise_for
+from osteon.phantom.healing_plan import HealingPlan
+from osteon.phantom.limbs import SITES
+from osteon.phantom.picture import box_of, facing, stored_picture
+from osteon.phantom.projection import Grain, Shot
+from osteon.phantom.space import Image, view_at
+from osteon.phantom.syntaxes import SYNTAXES
+from osteon.phantom.tibia import Shank, draw_shank, healed
+from osteon.phantom.write import DEVICES, Device, Tags, dicom_bytes, uid_of
+
+SPOILS = ("faint", "moved")
+"""Why neither cortex of an image can be scored: hardly any radiation, or a leg that moved."""
+
+FAINT = 1 / 400
+"""Dose of a faint image relative to what is usual."""
+
+MOVED_MM = 3.0
+"""How far a leg moved: standard deviation."""
+
+NO_GRAIN = Grain(np.zeros((1, 1, 1), np.float32))
+"""The middle of a shaft has no spongy bone."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit as the cohort plans it.
+
+    Attributes:
+        month: since entry.
+        spoilt: view position → "" if its image can be scored, "both", or the cortex that cannot.
+    """
+
+    month: int
+    spoilt: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What is true of a patient at all visits.
+
+    Attributes:
+        metal: two numbers drawn from 0..1, below whose chances there is a nail, or a plate.
+        entry: date at which the months begin.
+    """
+
+    number: int
+    person: Person
+    side: str
+    shank: Shank
+    healing: Healing
+    metal: tuple[float, float]
+    device: Device
+    entry: date
+
+    @property
+    def id(self) -> str:
+        """The patient id in all tables."""
+        return f"PT{self.number:04d}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What lies in the beam at a visit.
+
+    Attributes:
+        parts: all that attenuates. implant: "nail", "plate" or "". cast: whether a plaster is on.
+        shots: one for each view position.
+    """
+
+    parts: tuple[Part, ...]
+    implant: str
+    cast: bool
+    shots: Mapping[str, Shot]
+
+
+def draw_patient(plan: HealingPlan, seed: int, number: int, months: list[int]) -> Patient:
+    """Patient `number` (from 1) of a cohort; body, fracture, healing and all else have each a source of chance."""
+    body, breaking, healing, entry = streams(seed, number)[:4]
+    person = draw_person(body)
+    side, device = "LR"[int(entry.integers(2))], DEVICES[int(entry.integers(len(DEVICES)))]
+    return Patient(
+        number=number,
+        person=person,
+        side=side,
+        shank=draw_shank(person, body, breaking),
+        healing=draw_healing(months, plan.pace, plan.between, healing),
+        metal=(float(entry.random()), float(entry.random())),
+        device=device,
+        entry=date(2018, 1, 1) + timedelta(days=int(entry.integers(731))),
+    )
+
+
+def make_patient(
+    plan: HealingPlan, seed: int, number: int, visits: list[Visit], folder: Path
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Write the images of a patient under `folder`; returns rows of truth, one per image, and of ratings."""
+    patient = draw_patient(plan, seed, number, [v.month for v in visits])
+    rating, *chances = streams(seed, number, len(visits))[4:]
+    grades = patient.healing.grades()
+    seen = [patient.healing.seen(noise_for(plan.icc), rating).grades() for _ in range(plan.raters)]
+    truth: list[dict[str, Any]] = []
+    ratings: list[dict[str, Any]] = []
+    for index, (visit, chance) in enumerate(zip(visits, chances, strict=True)):
+        study = uid_of("healing", seed, number, index)
+        known = {"study": study, "patient": patient.id, "month": visit.month}
+        truth += [known | row for row in _make_visit(plan, patient, visit, (study, grades[index]), folder, chance)]
+        hidden = _hidden(visit)
+        for rater, given in enumerate(seen):
+            marks = [None if h is None else int(not h) * int(g) for h, g in zip(hidden, given[index], strict=True)]
+            total = sum(m or 0 for m in marks) if all(marks) else None
+            ratings.append(
+                {**known, "rater": chr(ord("A") + rater), **dict(zip(CORTICES, marks, strict=True)), "total": total}
+            )
+    return truth, ratings
+
+
+def _make_visit(
+    plan: HealingPlan, patient: Patient, visit: Visit, graded: tuple[str, Grades], folder: Path, chance: Generator
+) -> list[dict[str, Any]]:
+    study, grades = graded
+    scene = draw_scene(plan, patient, visit, grades, chance)
+    syntax = plan.syntaxes[int(chance.integers(len(plan.syntaxes)))]
+    day = patient.entry + timedelta(days=round(visit.month * 365.25 / 12) + int(chance.integers(-10, 11)))
+    united = bool(grades.sum() >= plan.united)
+    rows = []
+    for number, (view, shot) in enumerate(scene.shots.items(), start=1):
+        path = folder / patient.id / f"{visit.month:02d}" / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spoil, letter = SPOILS[int(chance.integers(len(SPOILS)))], chance.random() < plan.marker.of(united)
+        spoil = spoil if visit.spoilt[view] == "both" else ""
+        lead = extras.letter(patient.side, shot.size, shot.spacing_mm, chance)
+        logged = _exposed(plan, scene, shot, spoil, lead if letter else np.zeros_like(lead), chance)
+        values, window = stored_picture(logged, patient.device)
+        tags = Tags(
+            patient=patient.id,
+            sex=patient.person.sex,
+            age_years=patient.person.age_years,
+            study_uid=study,
+            series_uid=uid_of("healing", study, "series", view),
+            instance_uid=uid_of("healing", study, "instance", view),
+            accession=f"PT{patient.number:06d}{visit.month:02d}",
+            date=day.strftime("%Y%m%d"),
+            number=number,
+            view=view,
+            side=patient.side,
+            # The toes are down: what is right in the image is left on the canvas. The big toe points to the other leg.
+            orientation=(facing(-shot.view.across, "RL" if patient.side == "L" else "LR", "PA"), "F"),
+            device=patient.device,
+            spacing_mm=shot.spacing_mm,
+            window=window,
+            region=SITES["leg"].region,
+            body_part="LEG",
+            study_description="Tibia phantom",
+        )
+        path.write_bytes(dicom_bytes(values, tags, syntax))
+        rows.append(
+            {
+                "image": path.relative_to(folder).as_posix(),
+                "instance": tags.instance_uid,
+                "view": view,
+                "side": patient.side,
+                **{cortex: int(g) for cortex, g in zip(CORTICES, grades, strict=True)},
+                "total": int(grades.sum()),
+                "united": united,
+                "spoilt": spoil,
+                "hidden": visit.spoilt[view] if visit.spoilt[view] != "both" else "",
+                **_truth_of(patient, shot),
+                "implant": scene.implant,
+                "cast": scene.cast,
+                "marker": patient.side if letter else "",
+                "photometric": patient.device.photometric,
+                "transfer_syntax": str(SYNTAXES[syntax].uid),
+            }
+        )
+    return rows
+
+
+def draw_scene(plan: HealingPlan, patient: Patient, visit: Visit, grades: Grades, rng: Generator) -> Scene:
+    """How a leg lies at a visit, and what is in or about it. Every draw is made whatever the grades are."""
+    united, shank = bool(grades.sum() >= plan.united), patient.shank
+    plaster = rng.random()
+    nail, plate, cast = implants.nail(shank, rng), implants.plate(shank, rng), implants.leg_cast(shank, rng)
+    shots = {view: draw_shot(plan, patient, view, rng) for view in SHOWN}
+    parts = healed(shank, grades)
+    implant = ""
+    if patient.metal[0] < plan.nail.of(united):
+        implant = "nail"
+    elif patient.metal[1] < plan.plate.of(united):
+        implant = "plate"
+    parts += {"nail": [nail], "plate": [plate], "": []}[implant]
+    if on := bool(plaster < plan.cast.of(united)):
+        parts.append(cast)
+    for view, cortex in visit.spoilt.items():
+        if cortex in CORTICES:
+            parts.append(implants.bar(shank, CORTICES.index(cortex), shots[view].view))
+    return Scene(tuple(parts), implant, on, {view: shots[view] for view in visit.spoilt})
+
+
+def draw_shot(plan: HealingPlan, patient: Patient, view: str, rng: Generator) -> Shot:
+    """How the leg lies: toes down, some degrees and millimetres off, a little nearer to the tube or farther."""
+    angle = SITES["leg"].views[view] + float(np.clip(rng.normal(0, 3), -7, 7))
+    height = float(patient.shank.fracture.centre[2] + rng.uniform(-38, 38))
+    return Shot(
+        view=view_at(angle, mirrored=patient.side == "R"),
+        centre=(float(np.clip(rng.normal(0, 9), -20, 20)), height),
+        turn_deg=float(180 + rng.uniform(-plan.turn_deg, plan.turn_deg)),
+        size=(plan.rows, plan.columns),
+        spacing_mm=plan.field_mm / plan.rows * float(rng.uniform(0.92, 1.08)),
+    )
+
+
+def _exposed(plan: HealingPlan, scene: Scene, shot: Shot, spoil: str, cover: Image, rng: Generator) -> Image:
+    dose = plan.quanta_per_mm2 * float(np.exp(rng.normal(0, 0.3))) * (FAINT if spoil == "faint" else 1)
+    depth = shot.depth(scene.parts, NO_GRAIN)
+    if spoil == "moved":
+        depth = ndimage.gaussian_filter(depth, MOVED_MM / shot.spacing_mm, mode="nearest")
+    return detector.expose(depth, cover, detector.Exposure(dose, plan.scatter), shot.spacing_mm, rng)
+
+
+def _truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
+    fracture = patient.shank.fracture
+    box = box_of(shot.pixels_of(fracture.points(patient.shank.tibia.layers[0].solid)))
+    return {
+        "kind": fracture.kind,
+        "gap_mm": fracture.gap_mm,
+        "displacement_mm": fracture.displacement_mm,
+        **{f"box_{n}": v for n, v in zip(("x", "y", "width", "height", "centre_x", "centre_y"), box, strict=True)},
+        "turn_deg": shot.turn_deg,
+        "spacing_mm": shot.spacing_mm,
+    }
+
+
+def _hidden(visit: Visit) -> list[bool | None]:
+    """For each cortex whether it cannot be graded; None if no image shows it."""
+    hidden: list[bool | None] = [None] * len(CORTICES)
+    for view, spoilt in visit.spoilt.items():
+        for cortex in SHOWN[view]:
+            hidden[cortex] = spoilt in ("both", CORTICES[cortex])
+    return hidden
+
+
+def streams(seed: int, number: int, visits: int = 0) -> list[Generator]:
+    """Sources of chance of a patient: body, fracture, healing, entry, raters, then one for each visit."""
+    return [default_rng(s) for s in SeedSequence((seed, number)).spawn(5 + visits)]
