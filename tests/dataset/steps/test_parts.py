@@ -138,3 +138,13 @@ def test_each_part_carries_its_own_limb_for_the_steps_after_it() -> None:
             height, width = plate.owner.shape
             owners = plate.owner[y.clip(0, height - 1), x.clip(0, width - 1)]
             assert max(np.mean(owners == 1), np.mean(owners == 2)) > 0.85
+
+
+def test_a_pale_stripe_along_a_side_is_no_limb_but_one_with_a_bone_in_it_is() -> None:
+    image = np.full((300, 300), 10, np.uint8)
+    for left in (60, 240):
+        image[30:270, left : left + 60] = 90
+    image[40:260, 75:105] = 220
+    assert len(limbs(image)) == 1
+    image[40:260, 255:285] = 220
+    assert len(limbs(image)) == 2

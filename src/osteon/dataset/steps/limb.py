@@ -55,7 +55,7 @@ def limbs(image: Grey) -> list[Mask]:
     regions = _tiles(np.ones(small.shape, bool), lines_across(image), small.shape[0] / image.shape[0])
     depth = 0 if len(regions) == 1 else 1
     found = [limb for region in regions for limb in _limbs_in(small, region, depth)]
-    return _weighty(small, np.ones(small.shape, bool), found)
+    return _without_scatter(small, _weighty(small, np.ones(small.shape, bool), found))
 
 
 def foremost(image: Grey) -> tuple[Grey, Mask | None]:
@@ -141,9 +141,7 @@ def _weighty(small: Grey, region: Mask, found: list[Mask]) -> list[Mask]:
     """
     if len(found) < 2:
         return found
-    ground = np.percentile(small[::4, ::4], 5)
-    contrast = np.array([np.percentile(small[m], 90) - ground for m in found])
-    area = np.array([m.sum() for m in found], float)
+    contrast, area = _weights(small, found)
     keep = (contrast > 0.3 * contrast.max()) & (area > 0.06 * area.max())
     rim = rim_of(region, 9)
     apart = ~np.array([bool((m & rim).any()) for m in found])
@@ -171,3 +169,34 @@ def _tiles(region: Mask, lines: tuple[tuple[int, int] | None, tuple[int, int] | 
         sides = along < first - 1, along > last + 1
         tiles = [t & (s[:, None] if axis == 0 else s[None, :]) for t in tiles for s in sides]
     return tiles
+
+
+def _without_scatter(small: Grey, found: list[Mask]) -> list[Mask]:
+    """Those limbs of an image that are no stray light: no pale stripe along a side, no pale patch.
+
+    A stripe is paler than a limb that the side cuts; a patch is paler still, and smaller than the limb. The shares were
+    set on half A of FracAtlas, as `benchmarks/parts.py` divides it, and on phantoms.
+    """
+    if len(found) < 2:
+        return found
+    contrast, area = _weights(small, found)
+    stripe = np.array([_lies_along_a_side(m) for m in found]) & (contrast < 0.8 * contrast.max()) & (area < area.max())
+    patch = (contrast < 0.55 * contrast.max()) & (area < 0.5 * area.max())
+    return [m for m, is_stray in zip(found, stripe | patch, strict=True) if not is_stray]
+
+
+def _weights(small: Grey, found: list[Mask]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much brighter than ground limbs are, by their brightest tenth, and how many pixels they have."""
+    ground = np.percentile(small[::4, ::4], 5)
+    contrast = np.array([np.percentile(small[m], 90) - ground for m in found])
+    return contrast, np.array([np.count_nonzero(m) for m in found], float)
+
+
+def _lies_along_a_side(mask: Mask) -> bool:
+    """Whether what is masked touches a side of the image along nearly all of its length, and is longer than wide."""
+    for turns in range(4):
+        turned = np.rot90(mask, turns)
+        _, _, long, wide = cv2.boundingRect(np.ascontiguousarray(turned).view(np.uint8))
+        if np.count_nonzero(turned[:4].any(axis=0)) >= 0.85 * long and 1.5 * wide <= long and wide < len(turned) / 2:
+            return True
+    return False
