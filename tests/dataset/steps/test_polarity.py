@@ -14,7 +14,7 @@ from osteon.dataset.frame import proxy_pixels
 from osteon.dataset.steps import ColourInversion
 from osteon.dataset.steps.polarity import WEIGHTS, corner_rule, cues, shows_dark_bone, whiteness
 from osteon.dicom.read import read
-from osteon.phantom.plates import KINDS, draw_plate
+from osteon.phantom.plates import KINDS, Dirt, draw_plate
 from osteon.types import Radiograph
 from tests.dataset.steps.making import FRACATLAS, radiographs, shown
 from tests.make import SHARED, a_radiograph
@@ -84,6 +84,24 @@ def test_two_exposures_on_a_white_plate_are_judged_by_what_they_show() -> None:
     assert whiteness(plate) > 0
 
 
+def test_the_fields_of_joined_plates_outvote_their_shutters() -> None:
+    dirt = Dirt(collimated=1.0, inverted=0.5)
+    plates = [draw_plate(default_rng((4_100, s)), kind="joined", rows=450, columns=350, dirt=dirt) for s in range(20)]
+    seen = [proxy_pixels(plate.radiograph()) for plate in plates]
+    wrong = sum(shows_dark_bone(image) != plate.inverted for image, plate in zip(seen, plates, strict=True))
+    corner = sum(corner_rule(image) != plate.inverted for image, plate in zip(seen, plates, strict=True))
+    assert wrong <= 2 < corner  # every one is collimated: judged as a whole, six are wrong
+
+
+def test_an_empty_side_of_a_plate_has_no_say() -> None:
+    # The limb lies in one half; the other, of air and its noise, could be told either way.
+    limb = a_radiograph(300, 200).pixels
+    air = np.random.default_rng(3).normal(15, 2.5, (300, 260)).astype(np.uint8)
+    for plate in (np.hstack([limb, air]), np.hstack([air, limb])):
+        assert whiteness(plate.astype(np.uint8)) > 0
+        assert whiteness((255 - plate).astype(np.uint8)) < 0
+
+
 def test_a_file_that_states_its_polarity_is_believed_unless_told_otherwise() -> None:
     stated = a_radiograph(300, 200, inverted=True, photometric="MONOCHROME2")
     assert ColourInversion()(stated) == [stated]
@@ -98,6 +116,13 @@ def test_no_real_dicom_radiograph_is_inverted() -> None:
     for file in files:
         (done,) = ColourInversion()(read(file))
         assert done.notes == (), file.name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 500), (33, 40), (500, 33)])
+def test_images_of_any_size_are_judged(size: tuple[int, int]) -> None:
+    image = np.zeros(size, np.uint8)
+    image[:, size[1] // 3 : size[1] // 2] = 200
+    assert np.isfinite(whiteness(image))
 
 
 def test_an_even_image_is_left_as_it_is() -> None:

@@ -29,6 +29,7 @@ _EXTREME = 0.15  # of the range of grey values: within it of either end, a pixel
 _ALONG = 0.97  # of a line of pixels: share that must be so for the line to part two exposures
 _CONTRAST = 0.4  # of the range of the whole: a side that shows less is ground, or lead
 _LEAST = 2.0  # grey levels: what has a smaller range is even
+_NARROW = 32  # pixels: a narrower image is not parted
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
 
 
@@ -127,6 +128,8 @@ def _sides(small: Grey, low: float, high: float) -> tuple[Grey, ...]:
     Black is what is near `low`, white what is near `high`. The line may be a line or a gap between two exposures, or
     their shutters. Of lines across and along, those win that fill the greater share of the middle half of the image.
     """
+    if min(small.shape) < _NARROW:
+        return ()
     near = _EXTREME * (high - low)
     extremes = np.asarray(small >= high - near, np.uint8), np.asarray(small <= low + near, np.uint8)
     found: list[tuple[float, int, int]] = []
