@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from osteon import __version__, cli_privacy, settings
+from osteon import __version__, cli_healing, cli_privacy, settings
 from osteon.console import (
     Json,
     KeyColumn,
@@ -312,6 +312,9 @@ def evaluate(
             progress=progress,
         )
     show(done.said, done.figures, as_json)
+
+
+app.command(epilog="Example: `osteon agreement ratings.csv --out work/agreement`")(cli_healing.agreement)
 
 
 @app.command(epilog="Example: `osteon read wrist.dcm --bundle work/model/bundle --out work/reading`")

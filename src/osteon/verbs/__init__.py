@@ -10,10 +10,12 @@ from osteon.verbs.intake import export, ingest
 from osteon.verbs.judgement import evaluate, read
 from osteon.verbs.models import Tuning, features, train
 from osteon.verbs.privacy import check, deidentify
+from osteon.verbs.ratings import agreement
 
 __all__ = [
     "Done",
     "Tuning",
+    "agreement",
     "check",
     "deidentify",
     "evaluate",
