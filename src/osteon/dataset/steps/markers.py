@@ -28,7 +28,8 @@ WORK = 512
 _FILL = 0.25  # of the box of a text: the boxes of its lines
 _TEXT_HEIGHT = 0.045  # of the longer side: characters of a text are not higher
 _OFF_BONE = 0.85  # rank of the ground up to which a mark is covered: bone is the brightest part of an image
-_ROOM = 0.45  # of the pixels some way off, from which the ground of a mark is no piece of metal
+_ROOM = 0.61, 0.45  # of the pixels some way off: they lie on the ground of a mark; the second, if it is common
+_COMMON = 0.3  # of the image, from which a ground is too much to be metal
 _MARGIN = 1.5  # pixels, by which the polygon of a mark is drawn larger than what was found of it
 _NOISY = 6.0  # grey levels: mean difference to a median over 3 × 3 pixels
 
@@ -46,6 +47,7 @@ class Mark:
         rank: share of the image that is darker than this ground, or lighter if the mark is darker than its ground: near
             0 on air, near 1 on bone.
         room: share of the pixels 3 to 14 px of the proxy away that have this ground's value: small on a metal plate.
+        common: share of the image that has this ground's value or lies yet further from the mark: small for metal.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Mark:
     ground: int
     rank: float
     room: float
+    common: float
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ class MarkerRemoval:
 
     Found marks are those of `find_marks`. The rule that keeps bone whole: a mark is covered only if the ground around
     it, 3 to 5 px of the proxy away, is even and far from it in value, is not among the brightest sixth of the image,
-    and goes on for some way; so a mark may lie on air or on soft tissue, and one that touches bone or lies on it stays
-    as it is, and so do the holes of a plate. Sought is on the proxy itself: what `frame.seen` shows may be resampled,
-    which blurs the edges that tell a mark.
+    and goes on for some way (further, if little of the image has this value); so a mark may lie on air or on soft
+    tissue, and one that touches bone or lies on it stays as it is, and so do the holes of a plate. Sought is on the
+    proxy itself: what `frame.seen` shows may be resampled, which blurs the edges that tell a mark.
 
     Attributes:
         letters, dots, texts: which kinds are covered.
@@ -95,7 +98,7 @@ class MarkerRemoval:
 
 def _may_go(mark: Mark) -> bool:
     """Whether the ground of a mark is neither bone nor a piece of metal, in which holes are marks, too."""
-    return mark.rank <= _OFF_BONE and mark.room >= _ROOM
+    return mark.rank <= _OFF_BONE and mark.room >= _ROOM[mark.common >= _COMMON]
 
 
 def _view(radiograph: Radiograph) -> tuple[NDArray[np.uint8], tuple[int, int], int]:
@@ -192,5 +195,8 @@ def _mark(group: Sequence[Spot], block: int, below: Floats) -> Mark:
     ground = int(np.median([s.ground for s in group]))
     rank = float(below[ground - 1]) if ground else 0.0
     rank = rank if group[0].light else 1 - float(below[ground])
+    common = (
+        float(below[min(ground + 12, 255)]) if group[0].light else 1 - float(below[ground - 13] if ground > 12 else 0)
+    )
     room = max(s.room for s in group)
-    return Mark(kind, corners * block + (block - 1) / 2, ground, rank, room)
+    return Mark(kind, corners * block + (block - 1) / 2, ground, rank, room, common)
