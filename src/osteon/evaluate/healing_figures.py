@@ -14,7 +14,8 @@ from osteon.evaluate.metrics import Floats
 
 Part = Mapping[str, Any]
 
-DOT: dict[str, Any] = {"s": 13, "color": MODEL, "alpha": 0.38, "lw": 0}
+DOT = 3.6
+DOT_STYLE: dict[str, Any] = {"color": MODEL, "alpha": 0.38, "mew": 0}
 """A visit; visits that lie on one another make one dot of their joint area."""
 
 
@@ -82,7 +83,7 @@ def totals(points: Part, score: Part) -> str:
         axes.set(xlabel="rater's total", ylabel="model's expected total", aspect="equal")
         axes.set(xlim=(low - 0.5, high + 0.5), ylim=(low - 0.5, high + 0.5))
         axes.locator_params(integer=True)
-        axes.scatter([], [], label="visit", **DOT)
+        axes.plot([], [], "o", ms=DOT, label="visit", **DOT_STYLE)
         axes.plot([], [], color=CUT, lw=1, ls=":", label=f"united from {score['united']}")
         axes.legend(loc="upper left")
     return svg.text
@@ -110,7 +111,8 @@ def differences(points: Part, limits: Part, first: str, second: str) -> str:
 
 def _dots(axes: Axes, x: Floats, y: Floats) -> None:
     places, times = np.unique(np.column_stack([x, y]), axis=0, return_counts=True)
-    axes.scatter(*places.T, **{**DOT, "s": DOT["s"] * times})
+    for number in np.unique(times):  # markers of one size share their path, which keeps a page of a thousand small
+        axes.plot(*places[times == number].T, "o", ms=DOT * number**0.5, **DOT_STYLE)
 
 
 def _level(axes: Axes, figure: Part, colour: str, dash: Any) -> None:
