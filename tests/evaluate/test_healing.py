@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score
 from sklearn.metrics import roc_auc_score as auc
 
 from osteon.errors import BadTable, Leak, TooFewCases, UnknownName
-from osteon.evaluate import eighteen, graded, healing_page, healing_report, totals
+from osteon.evaluate import eighteen, graded, healing_page, healing_report, totals, trajectory
 from osteon.tasks.rust import CORTICES, LABELS, MODIFIED_RUST, RUST, SHOWN, Score
 from tests.make import some_grades, with_grade_floors
 
@@ -175,6 +175,25 @@ def test_the_interval_of_errors_holds_new_visits() -> None:
         held.append(abs(errors[60]) <= width)
     assert 0.92 <= np.mean(held) <= 0.985
     assert totals.half_width(np.zeros(10), np.ones(10)) == float("inf")
+
+
+def test_the_totals_of_a_table_become_trajectories() -> None:
+    table = some_grades(patients=10, visits_each=4, noise=0.3)
+    studies = sorted(table["study"].unique())
+    table = table[~((table["study"] == studies[1]) & (table["view"] == "AP"))]
+    cells = cells_of(table.sample(frac=1, random_state=0), ["ours"])
+    visits = totals.visits_of(cells, "ours", half_width=1.5)
+    assert visits["study"].tolist() == studies
+    assert visits["patient"].tolist() == ["p" + study[1:4] for study in studies]
+    assert visits["total"].isna().sum() == 1 and visits["rated"].isna().sum() == 1
+    assert visits["low"].min() >= 4 and visits["high"].max() <= 16
+    by_hand = table[table["study"] == studies[5]]
+    assert visits["total"][5] == pytest.approx((by_hand[["p1", "p2", "p3", "p4"]].to_numpy() @ [1, 2, 3, 4]).sum())
+    assert visits["rated"][5] == by_hand["target"].sum() and visits["month"][5] == by_hand["month"].iloc[0]
+    found = trajectory.trajectories(visits)
+    assert len(found) == 10 and sum(len(one.visits) for one in found) == 40
+    narrow = totals.visits_of(cells, "ours")
+    assert ((narrow["low"] <= narrow["total"]) & (narrow["total"] <= narrow["high"])).dropna().all()
 
 
 def test_visits_without_a_total_are_counted_and_left_out() -> None:

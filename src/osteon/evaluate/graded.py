@@ -38,6 +38,7 @@ class Graded:
         grades: model → (n, g) probabilities of the grades 1..g; each row sums to 1.
         scoreable: model → (n,) probability that the cell can be scored, for the models that give it.
         score: the score whose grades these are.
+        studies, patients: names behind the numbers of `visit` and of `group`.
     """
 
     image: NDArray[np.intp]
@@ -51,6 +52,8 @@ class Graded:
     grades: Mapping[str, Floats]
     scoreable: Mapping[str, Floats]
     score: Score
+    studies: NDArray[np.str_]
+    patients: NDArray[np.str_]
 
     @property
     def graded(self) -> NDArray[np.bool_]:
@@ -150,10 +153,12 @@ def collect(table: pd.DataFrame, part: str, models: Sequence[str]) -> Graded:
     if not (target > NOT_SCOREABLE).any():
         raise TooFewCases(f"no cortex of the {part} part has a grade", remedy="fill in the column target")
     month = first["month"] if "month" in first else pd.Series(np.nan, index=first.index)
+    visit, studies = pd.factorize(first["study"])
+    group, groups = pd.factorize(first["group"])
     return Graded(
         image=pd.factorize(first["image"])[0],
-        visit=pd.factorize(first["study"])[0],
-        group=pd.factorize(first["group"])[0],
+        visit=visit,
+        group=group,
         fold=first["fold"].to_numpy(int),
         cortex=first["cortex"].map(CORTICES.index).to_numpy(int),
         lateral=(first["view"] == "LAT").to_numpy(bool),
@@ -162,6 +167,8 @@ def collect(table: pd.DataFrame, part: str, models: Sequence[str]) -> Graded:
         grades=grades,
         scoreable=scoreable,
         score=score,
+        studies=np.asarray(studies, str),
+        patients=np.asarray(groups, str),
     )
 
 

@@ -70,6 +70,34 @@ def totals_of(cells: Graded) -> Totals:
     return Totals(cells.group[first], cells.fold[first], month, state, true, said, low, high)
 
 
+def visits_of(cells: Graded, model: str, half_width: float | None = None) -> pd.DataFrame:
+    """The totals of a model as a table for `osteon.evaluate.trajectory`, one row per visit.
+
+    Args:
+        cells: of one part.
+        model: whose totals.
+        half_width: of the interval round the expected total, as `half_width` found it on other visits; without it, the
+            interval follows from the model's probabilities.
+
+    Returns:
+        `patient` (the group), `study`, `month`, `total`, `low`, `high` (missing where the visit is incomplete), and
+        `rated`, the rater's total.
+    """
+    totals, score = totals_of(cells), cells.score
+    said, low, high = totals.said[model], totals.low[model], totals.high[model]
+    if half_width is not None:
+        low, high = np.maximum(said - half_width, score.lowest), np.minimum(said + half_width, score.highest)
+    columns = {"month": totals.month, "total": said, "low": np.minimum(low, said), "high": np.maximum(high, said)}
+    columns["rated"] = totals.true
+    return pd.DataFrame(
+        {
+            "patient": pd.array(cells.patients[totals.group], dtype="string"),
+            "study": pd.array(cells.studies, dtype="string"),
+            **{name: pd.Series(v, dtype="Float64").mask(np.isnan(v)) for name, v in columns.items()},
+        }
+    )
+
+
 def distribution(grades: Floats) -> Floats:
     """(v, 4 (g - 1) + 1) probability of each total, the lowest first, from (v, 4, g) of each cortex's grades.
 
