@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 # Keras reads these when it is imported, and would else write its settings to ~/.keras.
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-")
+atexit.register(shutil.rmtree, os.environ["KERAS_HOME"])
 
 import keras  # only after the settings above
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
 from osteon.errors import BadTable, Leak
@@ -158,4 +157,3 @@ def test_the_best_epoch_is_that_of_the_mean_curve() -> None:
 
     curves = curves_of({0: tuple(map(epoch, (0.9, 0.6, 0.7))), 1: tuple(map(epoch, (0.1, 0.6, 0.55)))})
     assert best_epoch_of(curves) == 3  # means 0.5, 0.6, 0.625; no fold is at its best there
-    assert torch.is_grad_enabled()

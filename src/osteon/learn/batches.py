@@ -90,7 +90,14 @@ class Batches:
             mine = np.array_split(np.arange(len(batch)), parts)[part]
             images = as_input(self.pixels[self.rows[batch[mine]]])
             images = torch.where(upended[torch.from_numpy(mine)], images.flip(-2), images)
-            yield _moved(images, moves[torch.from_numpy(mine)]), torch.from_numpy(self.target[batch[mine]])
+            yield self._moved(images, moves[torch.from_numpy(mine)]), torch.from_numpy(self.target[batch[mine]])
+
+    def _moved(self, images: Tensor, moves: Tensor) -> Tensor:
+        if not (self.augmentation.shift or self.augmentation.rotation_deg):
+            # Nothing but flips, told by the sign of the first number: exact, and far quicker than resampling.
+            return torch.where(moves[:, :1, :1, None] < 0, images.flip(-1), images)
+        grid = functional.affine_grid(moves, list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def digest(self) -> str:
         """SHA-256 of the images and targets, as 64 hexadecimal digits."""
@@ -178,11 +185,6 @@ def _upended(count: int, augmentation: Augmentation, generator: torch.Generator)
     if not augmentation.upend:
         return torch.zeros(count, 1, 1, 1, dtype=torch.bool)
     return torch.rand(count, 1, 1, 1, generator=generator) < augmentation.upend
-
-
-def _moved(images: Tensor, moves: Tensor) -> Tensor:
-    grid = functional.affine_grid(moves, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _size(pixels: Images) -> str:
