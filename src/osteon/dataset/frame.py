@@ -100,11 +100,9 @@ def covered(radiograph: Radiograph, covers: Sequence[Cover]) -> Radiograph:
 
 
 def as_filed(radiograph: Radiograph) -> Radiograph:
-    """The whole source at the size of its proxy, uncovered, in the grey values of the present frame."""
-    radiograph = proxy_of(radiograph)
-    block, proxy = _block(radiograph), proxy_pixels(radiograph)
-    matrix = _scaling((block, block), (1, 1))
-    return replace(radiograph, frame=Frame(matrix, _size(proxy), frame_of(radiograph).grey))
+    """The whole source, uncovered, in the grey values of the present frame."""
+    size, grey = _size(radiograph.pixels), frame_of(radiograph).grey
+    return replace(proxy_of(radiograph), frame=Frame(np.eye(2, 3), size, grey))
 
 
 def with_limb(radiograph: Radiograph, mask: NDArray[np.bool_], seen_by: Radiograph) -> Radiograph:
