@@ -18,7 +18,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-")
 atexit.register(shutil.rmtree, os.environ["KERAS_HOME"])
 
-import keras  # only after the settings above
+import keras  # noqa: E402 - only after the settings above
 
 __all__ = ["as_tf2_wrote", "inception_v3", "keras", "output_of", "save_model"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +15,11 @@ from osteon.evaluate.metrics import auroc
 
 Scores = NDArray[np.float64]
 Targets = NDArray[np.floating]
+Judged = tuple[Scores, Targets]
+"""Scores (n, …), and the targets (n, …) that they are held against."""
+
 Figure = Callable[[Scores, Targets], float]
-"""Takes scores (n, …) and targets (n, …) to a number."""
+"""Takes scores and targets to a number."""
 
 LOSS, LAST = "loss", "last"
 
@@ -59,9 +62,10 @@ class Objective:
         if self.chooses not in (LOSS, LAST, *self.figures):
             raise ValueError(f"loss, last or a figure chooses the epoch, not {self.chooses!r}")
 
-    def measure(self, score: Scores, target: Targets) -> dict[str, float]:
-        """The figures of scores (n, …) against targets (n, …)."""
-        return {name: figure(score, target) for name, figure in self.figures.items()}
+    def judge(self, losses: Sequence[float], known: Judged, unseen: Judged) -> Epoch:
+        """What an epoch came to: from the loss of each batch, what was trained on and what was held out."""
+        figures = {name: (figure(*known), figure(*unseen)) for name, figure in self.figures.items()}
+        return Epoch(float(np.mean(losses)), self.unseen(*unseen), figures)
 
     def is_better(self, new: Epoch, old: Epoch) -> bool:
         """Whether the weights after a later epoch are kept in place of those after an earlier one."""

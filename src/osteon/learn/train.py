@@ -146,19 +146,14 @@ def fit(
                 optimizer.step()
                 optimizer.zero_grad()
         unseen = scores(network, held_out.pixels, held_out.rows, options.batch)
-        known = objective.measure(torch.cat(seen).numpy(), torch.cat(wanted).numpy())
-        found = objective.measure(unseen, held_out.target)
-        done = Epoch(
-            training=float(np.mean(losses)),
-            held_out=objective.unseen(unseen, held_out.target),
-            figures={name: (known[name], found[name]) for name in known},
-        )
+        known = torch.cat(seen).numpy(), torch.cat(wanted).numpy()
+        done = objective.judge(losses, known, (unseen, held_out.target))
         if not math.isfinite(done.held_out):
             raise _diverged(f"on the held-out images after epoch {epoch + 1}", folder, run)
         run.add(done, network, objective)
         if accelerator.is_main_process:
-            finished = len(run.epochs) == options.epochs
-            save(folder / CHECKPOINT, run, network, optimizer.optimizer, finished=finished)
+            last = epoch + 1 == options.epochs
+            save(folder / CHECKPOINT, run, network, optimizer.optimizer, finished=last)
         accelerator.wait_for_everyone()
     progress(steps, steps)
     network.load_state_dict(run.best_weights)
