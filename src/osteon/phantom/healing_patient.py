@@ -19,7 +19,7 @@ from osteon.phantom.healing_plan import HealingPlan
 from osteon.phantom.limbs import SITES
 from osteon.phantom.picture import box_of, facing, stored_picture
 from osteon.phantom.projection import Grain, Shot
-from osteon.phantom.space import Image, view_at
+from osteon.phantom.space import Floats, Image, view_at
 from osteon.phantom.syntaxes import SYNTAXES
 from osteon.phantom.tibia import Shank, draw_shank, healed
 from osteon.phantom.write import DEVICES, Device, Tags, dicom_bytes, uid_of
@@ -55,6 +55,7 @@ class Patient:
     """What is true of a patient at all visits.
 
     Attributes:
+        faces: (n, 3) mm, points of both faces of the open gap.
         metal: two numbers drawn from 0..1, below whose chances there is a nail, or a plate.
         entry: date at which the months begin.
     """
@@ -63,6 +64,7 @@ class Patient:
     person: Person
     side: str
     shank: Shank
+    faces: Floats
     healing: Healing
     metal: tuple[float, float]
     device: Device
@@ -94,11 +96,13 @@ def draw_patient(plan: HealingPlan, seed: int, number: int, months: list[int]) -
     body, breaking, healing, entry = streams(seed, number)[:4]
     person = draw_person(body)
     side, device = "LR"[int(entry.integers(2))], DEVICES[int(entry.integers(len(DEVICES)))]
+    shank = draw_shank(person, body, breaking)
     return Patient(
         number=number,
         person=person,
         side=side,
-        shank=draw_shank(person, body, breaking),
+        shank=shank,
+        faces=shank.fracture.points(shank.tibia.layers[0].solid),
         healing=draw_healing(months, plan.pace, plan.between, healing),
         metal=(float(entry.random()), float(entry.random())),
         device=device,
@@ -145,7 +149,7 @@ def _make_visit(
         spoil, letter = SPOILS[int(chance.integers(len(SPOILS)))], chance.random() < plan.marker.of(united)
         spoil = spoil if visit.spoilt[view] == "both" else ""
         lead = extras.letter(patient.side, shot.size, shot.spacing_mm, chance)
-        logged = _exposed(plan, scene, shot, spoil, lead if letter else np.zeros_like(lead), chance)
+        logged = exposed(plan, scene, shot, spoil, lead if letter else np.zeros_like(lead), chance)
         values, window = stored_picture(logged, patient.device)
         tags = Tags(
             patient=patient.id,
@@ -215,7 +219,7 @@ def draw_scene(plan: HealingPlan, patient: Patient, visit: Visit, grades: Grades
 def draw_shot(plan: HealingPlan, patient: Patient, view: str, rng: Generator) -> Shot:
     """How the leg lies: toes down, some degrees and millimetres off, a little nearer to the tube or farther."""
     angle = SITES["leg"].views[view] + float(np.clip(rng.normal(0, 3), -7, 7))
-    height = float(patient.shank.fracture.centre[2] + rng.uniform(-38, 38))
+    height = float(patient.shank.fracture.centre[2] + rng.uniform(-36, 36))
     return Shot(
         view=view_at(angle, mirrored=patient.side == "R"),
         centre=(float(np.clip(rng.normal(0, 9), -20, 20)), height),
@@ -225,7 +229,8 @@ def draw_shot(plan: HealingPlan, patient: Patient, view: str, rng: Generator) ->
     )
 
 
-def _exposed(plan: HealingPlan, scene: Scene, shot: Shot, spoil: str, cover: Image, rng: Generator) -> Image:
+def exposed(plan: HealingPlan, scene: Scene, shot: Shot, spoil: str, cover: Image, rng: Generator) -> Image:
+    """The negative logarithm of what the detector takes in; `spoil` is one of SPOILS or "", `cover` lead on it."""
     dose = plan.quanta_per_mm2 * float(np.exp(rng.normal(0, 0.3))) * (FAINT if spoil == "faint" else 1)
     depth = shot.depth(scene.parts, NO_GRAIN)
     if spoil == "moved":
@@ -235,7 +240,7 @@ def _exposed(plan: HealingPlan, scene: Scene, shot: Shot, spoil: str, cover: Ima
 
 def _truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
     fracture = patient.shank.fracture
-    box = box_of(shot.pixels_of(fracture.points(patient.shank.tibia.layers[0].solid)))
+    box = box_of(shot.pixels_of(patient.faces))
     return {
         "kind": fracture.kind,
         "gap_mm": fracture.gap_mm,

@@ -81,7 +81,7 @@ class HealingPlan:
     united: int = 15
     rows: int = 320
     columns: int = 256
-    field_mm: float = 150.0
+    field_mm: float = 140.0
     quanta_per_mm2: float = 2e5
     scatter: float = 0.35
     turn_deg: float = 12.0

@@ -54,7 +54,7 @@ class Cuff:
 
 CUFFS = {
     2: Cuff((0.022, 0.032), (3.0, 4.5), (10.0, 14.0)),
-    3: Cuff((0.045, 0.065), (3.0, 5.5), (11.0, 17.0)),
+    3: Cuff((0.05, 0.07), (3.5, 6.0), (12.0, 18.0)),
     4: Cuff((CORTEX - MUSCLE, CORTEX - MUSCLE), (0.4, 0.9), (18.0, 26.0)),
 }
 """Callus of each grade that has one. Cortical bone exceeds muscle by 0.1, fresh woven bone by a quarter of that."""
@@ -136,7 +136,7 @@ def draw_shaft_fracture(tibia: Part, size: float, rng: Generator) -> Fracture:
     # It slides in the plane of the gap, so that both faces still meet once the gap has closed.
     shift = rng.uniform(0, 1.5) * facing @ rotation_about((0, 0, 1), aside)[:, 0]
     motion = Motion(np.eye(3), centre, shift)
-    return Fracture(kind, facing[:, 2], centre, rough(rng, 0.5), gap, None, motion, float(np.linalg.norm(shift)), 0.0)
+    return Fracture(kind, facing[:, 2], centre, rough(rng, 0.3), gap, None, motion, float(np.linalg.norm(shift)), 0.0)
 
 
 def healed(shank: Shank, grades: Grades) -> list[Part]:

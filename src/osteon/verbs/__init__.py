@@ -4,7 +4,7 @@ The command line, the demo and Python programs call these alike. Heavy libraries
 that `osteon --help` is quick.
 """
 
-from osteon.verbs.data import hospital, phantom, prepare, split
+from osteon.verbs.data import healing, hospital, phantom, prepare, split
 from osteon.verbs.folders import Done
 from osteon.verbs.intake import export, ingest
 from osteon.verbs.judgement import evaluate, read
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "export",
     "features",
+    "healing",
     "hospital",
     "ingest",
     "phantom",
