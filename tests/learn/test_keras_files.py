@@ -60,10 +60,11 @@ def test_what_is_no_array_of_numbers_is_refused(tmp_path: Path) -> None:
             stored.create_dataset("dense/kernel", data=content, dtype=h5py.string_dtype() if name == "text" else None)
         with pytest.raises(Mismatch, match="no array of numbers"):
             weights.read(tmp_path / f"{name}.h5")
-    with h5py.File(tmp_path / "huge.h5", "w") as stored:  # a few hundred bytes that claim four terabytes
+    with h5py.File(tmp_path / "huge.h5", "w") as stored:  # a few thousand bytes that claim eight terabytes
         stored.attrs["layer_names"] = ["dense"]
-        stored.create_dataset("dense/kernel", (2**20, 2**20), np.float32, chunks=(1024, 1024))
-    with pytest.raises(Mismatch, match="claims 4398046511104 bytes"):
+        for layer in ("dense", "dense_1"):
+            stored.create_dataset(f"{layer}/kernel", (2**20, 2**20), np.float32, chunks=(1024, 1024))
+    with pytest.raises(Mismatch, match="its arrays claim 8796093022208 bytes"):
         weights.read(tmp_path / "huge.h5")
 
 
@@ -72,6 +73,11 @@ def test_files_of_other_kinds_say_what_to_do(tmp_path: Path) -> None:
         stored["layers/conv2d/vars/0"] = np.zeros(3, np.float32)
     with pytest.raises(Mismatch, match=r"save the model as \.h5"):
         weights.read(tmp_path / "keras3.weights.h5")
+    with h5py.File(tmp_path / "nested.h5", "w") as stored:
+        stored.attrs["layer_names"] = ["inception_v3"]
+        stored["inception_v3/conv2d/kernel:0"] = stored["inception_v3/conv2d_1/kernel:0"] = np.zeros(3, np.float32)
+    with pytest.raises(Mismatch, match="inception_v3 is a model inside a model"):
+        weights.read(tmp_path / "nested.h5")
     with h5py.File(tmp_path / "any.h5", "w") as stored:
         stored["table"] = np.zeros(3)
     with pytest.raises(Mismatch, match="it names no layers"):

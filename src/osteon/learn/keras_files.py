@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 LARGEST = 2**30
-"""Bytes of the largest array that is read. A few bytes of a damaged file can claim any size."""
+"""Bytes of all arrays together that are read, ten times InceptionV3's. A few bytes of a file can claim any size."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, Tensor]:
     raises (OSError, RuntimeError, KeyError, ValueError, TypeError).
 
     Raises:
-        ValueError: if it holds no layers, or other things than arrays of numbers.
+        ValueError: if it holds no layers, a model as one of them, or other things than arrays of numbers.
     """
     with h5py.File(path, "r") as stored:
         # `model.save` puts the weights beside the optimiser's; `save_weights` has nothing else.
@@ -30,7 +30,15 @@ def read(path: Path) -> dict[str, Tensor]:
         if "layer_names" not in top.attrs and "layer_names0" not in top.attrs:
             hint = "; Keras 3's .weights.h5 does not name its layers, save the model as .h5" if "layers" in top else ""
             raise ValueError(f"it names no layers{hint}")
-        return {name: _tensor(name, array) for name, array in _arrays(top)}
+        arrays: dict[str, h5py.Dataset] = {}
+        for name, array in _arrays(top):
+            if name in arrays:
+                raise ValueError(f"{name.partition('/')[0]} is a model inside a model; save it by itself as .h5")
+            arrays[name] = array
+        claimed = sum(array.size * array.dtype.itemsize for array in arrays.values())
+        if claimed > LARGEST:
+            raise ValueError(f"its arrays claim {claimed} bytes")
+        return {name: _tensor(name, array) for name, array in arrays.items()}
 
 
 def _arrays(top: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -48,6 +56,4 @@ def _tensor(name: str, array: h5py.Dataset) -> Tensor:
         raise ValueError(f"{name} is no array of numbers with a decimal point")
     if array.external or array.is_virtual:
         raise ValueError(f"{name} lies in another file")
-    if array.size * array.dtype.itemsize > LARGEST:
-        raise ValueError(f"{name} claims {array.size * array.dtype.itemsize} bytes")
     return torch.from_numpy(np.asarray(array[()], np.float32))
