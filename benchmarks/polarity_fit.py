@@ -1,4 +1,4 @@
-"""Fit the weights of the cues of `osteon.dataset.steps.polarity`: what its constant WEIGHTS holds.
+"""Fit the weights of the cues of `osteon.dataset.steps.polarity`, whose constant WEIGHTS comes from an earlier run.
 
     python benchmarks/polarity_fit.py [--plates 1320] [--every 9]
 
