@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -292,3 +293,15 @@ def test_progress_counts_the_trials(tmp_path: Path) -> None:
     regime = regime_one(seed=0, trials=3, base=SMALL)
     search(tmp_path, regime, some_examples(60), three_folds(60), seed=0, progress=lambda *at: told.append(at))
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_the_examples_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "reference" / "search.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S):
+        exec(compile(code, "search.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "validation_loss" in said and "HeadOptions(batch=" in said and "{'batch': " in said
