@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osteon.dataset import grades
 from osteon.dataset.naming import CORTICES_SWAPPED, VIEWS_SWAPPED, Naming
@@ -269,3 +271,33 @@ def test_grades_of_a_manifest_are_read_whatever_their_type() -> None:
         assert grades.arrays(frame)[0].tolist() == [[-1, -1, 3, 0]]
     with pytest.raises(BadTable, match="no grades of the cortices medial"):
         grades.arrays(text.drop(columns="medial"))
+
+
+cells = st.sampled_from(["", "0", "1", "2", "3", "4", "5", "-1", "2.0", "x", " 3 "])
+table_rows = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.sampled_from(["s1", "s2"]), st.sampled_from(["AP", "LAT", "", "?"]), *[cells] * 4
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(table_rows)
+def test_any_table_is_read_or_refused_and_never_made_better_than_it_is(rows) -> None:
+    columns = ["image", "study", "view", *CORTICES]
+    frame = pd.DataFrame(rows, columns=columns, dtype="string", index=range(2, len(rows) + 2))
+    try:
+        table = grades.parse(frame, "labels.csv")
+    except BadTable as error:
+        assert error.remedy
+        return
+    given_there, views = grades.arrays(table.rows)
+    assert not rust.contradicting(given_there, views).any()
+    for row, found in zip(table.rows.index, given_there, strict=True):
+        for cortex, grade in zip(CORTICES, found, strict=True):
+            said = frame.loc[row, cortex].strip()
+            assert grade == rust.NOT_VISIBLE or float(said) == grade  # no grade that the table did not give
+    assert table.counts["graded"] == (given_there > rust.NOT_SCOREABLE).sum()
+    found = visits(table.rows[table.rows["study"] != ""])
+    assert found["total"].notna().eq(found["state"] == COMPLETE).all()

@@ -241,6 +241,20 @@ def test_a_model_no_better_than_its_floor_is_told_so() -> None:
     assert "gain_not_shown" in rules(report)
 
 
+def test_a_model_that_is_always_right_claims_no_certainty() -> None:
+    table = some_grades(patients=30)
+    sure = (table["target"].to_numpy(int)[:, None] == np.arange(1, 5)).astype(float)
+    told = a_report(table.assign(**{f"p{g}": sure[:, g - 1] for g in (1, 2, 3, 4)}))["validation"]
+    totals_told = told["totals"]
+    assert totals_told["icc"]["figure"]["value"] == 1 and totals_told["icc"]["figure"]["low"] is None
+    bias = totals_told["differences"]["bias"]
+    assert (bias["value"], bias["low"]) == (0, None)
+    assert bias["note"] == "every resample gives the same figure; no interval"
+    united = totals_told["united"]["auroc"]["figure"]
+    assert united["value"] == 1 and united["low"] < 1 and "exact binomial limit" in united["note"]
+    assert totals_told["interval"]["probabilities"]["holds"]["low"] < 0.9
+
+
 def test_an_icc_that_no_rater_could_allow_is_suspect_on_real_data_alone() -> None:
     table = with_grade_floors(some_grades(noise=0.1))
     assert "too_good" in rules(a_report(table))

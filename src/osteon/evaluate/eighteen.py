@@ -20,6 +20,9 @@ CUT = 0.5
 FIGURES = ("macro_auroc", "macro_average_precision", "micro_precision", "micro_recall", "macro_f1")
 """What `statistic` returns, in this order."""
 
+SHARES = ("micro_precision", "micro_recall")
+"""Those that are shares of cases, whose open end at 0 or 1 is the exact binomial one."""
+
 RESAMPLES = 500
 """Bootstrap samples for these figures: 36 rankings each, and nobody decides by them."""
 

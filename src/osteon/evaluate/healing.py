@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from osteon.evaluate import agreement, eighteen, metrics
 from osteon.evaluate.graded import Graded, one_hot_of
@@ -33,6 +34,11 @@ LEAST_VISITS = 3
 
 ERRORS = ("mae",)
 """Figures of which less is better."""
+
+OF_TOTALS = ("icc", "mae", "united", "bias", "deviation", "lower_limit", "upper_limit", "holds")
+"""Figures of totals, in the order in which they are computed."""
+
+Rows = NDArray[np.intp]
 
 
 def cortices(cells: Graded, models: Sequence[str], resamples: Resamples) -> dict[str, Any]:
@@ -101,21 +107,26 @@ def visits(cells: Graded, models: Sequence[str], resamples: Resamples) -> dict[s
     healed = united(true, cells.score) == 1
     pairs = independent_pairs(totals.group[rows], totals.fold[rows], healed)
     values, samples = found[model]
-    names = ("bias", "deviation", "lower_limit", "upper_limit")
+
+    def compared(name: str, trials: int = 0) -> dict[str, Any]:
+        return _compare(found, OF_TOTALS.index(name), len(rows), larger=name not in ERRORS, trials=trials)
+
+    def ours(name: str, trials: int = 0) -> Estimate:
+        column = OF_TOTALS.index(name)
+        return estimate(float(values[column]), samples[:, column], len(rows), trials=trials)
+
     return {
         **content,
-        "icc": _compare(found, 0, len(rows), larger=True),
+        "icc": compared("icc"),
         "icc_by_f": agreement.icc(np.column_stack([true, said])),
-        "mae": _compare(found, 1, len(rows), larger=False),
+        "mae": compared("mae"),
         "united": {
             "threshold": cells.score.united,
             "positives": int(healed.sum()),
-            "auroc": _compare(found, 2, len(rows), larger=True, trials=pairs),
+            "auroc": compared("united", pairs),
         },
-        "differences": {
-            name: estimate(float(values[3 + i]), samples[:, 3 + i], len(rows)) for i, name in enumerate(names)
-        },
-        "interval": _interval(totals, model, rows, values[7], samples[:, 7]),
+        "differences": {name: ours(name) for name in ("bias", "deviation", "lower_limit", "upper_limit")},
+        "interval": _interval(totals, model, rows, ours("holds", len(np.unique(totals.group[rows])))),
         "points": {"true": true, "said": said},
     }
 
@@ -130,7 +141,7 @@ def published(cells: Graded, model: str, resamples: Resamples) -> dict[str, Any]
         statistic = eighteen.statistic(values, labels, fold)
         value, samples = point(statistic, n), bootstrap(statistic, sample)
         told[name] = {
-            figure: estimate(float(value[i]), samples[:, i], n, trials=cells.groups)
+            figure: estimate(float(value[i]), samples[:, i], n, trials=cells.groups * (figure in eighteen.SHARES))
             for i, figure in enumerate(eighteen.FIGURES)
         }
     return told
@@ -150,7 +161,7 @@ def _columns(cells: Graded) -> list[tuple[str, int, int]]:
     return [*columns, ("auroc", -1, 0), ("kappa", -1, 0), ("mae", -1, 0)]
 
 
-def _of_cells(cells: Graded, model: str, rows: Any) -> Statistic:
+def _of_cells(cells: Graded, model: str, rows: Rows) -> Statistic:
     target, cortex, fold = cells.target[rows], cells.cortex[rows], cells.fold[rows]
     p, said = cells.grades[model][rows], called(cells.expected(model)[rows])
     parts = [np.flatnonzero(cortex == place) for place in range(len(CORTICES))]
@@ -172,7 +183,7 @@ def _of_cells(cells: Graded, model: str, rows: Any) -> Statistic:
     return statistic
 
 
-def _area(score: Floats, target: Any, fold: Any) -> Statistic:
+def _area(score: Floats, target: NDArray[np.bool_], fold: Rows) -> Statistic:
     """AUROC as mean over the folds in which it is defined, in each sample."""
     if not len(score):
         return lambda weights: np.full(len(weights), np.nan)
@@ -180,8 +191,8 @@ def _area(score: Floats, target: Any, fold: Any) -> Statistic:
     return lambda weights: metrics.mean_defined(over_folds(weights)[:, 1:], axis=1)
 
 
-def _of_totals(totals: Totals, model: str, rows: Any, cells: Graded) -> Statistic:
-    """ICC(2,1), mean absolute error, AUROC of united, the four of Bland & Altman, share of intervals that hold."""
+def _of_totals(totals: Totals, model: str, rows: Rows, cells: Graded) -> Statistic:
+    """The figures of OF_TOTALS, (b, 8)."""
     true, said = totals.true[rows], totals.said[model][rows]
     held = ((totals.low[model][rows] <= true) & (true <= totals.high[model][rows])).astype(float)
     both = np.column_stack([true, said])
@@ -237,14 +248,14 @@ def _counts(cells: Graded, place: int) -> dict[str, Any]:
     }
 
 
-def _confusion(cells: Graded, model: str, mine: Any) -> Any:
+def _confusion(cells: Graded, model: str, mine: NDArray[np.bool_]) -> Rows:
     """How often (rater's grade, called grade) came together, (g, g); rows are the rater's."""
     size = len(cells.score.grades)
     pair = (cells.target[mine].astype(int) - 1) * size + called(cells.expected(model)[mine]).astype(int) - 1
-    return np.bincount(pair, minlength=size * size).reshape(size, size)
+    return np.asarray(np.bincount(pair, minlength=size * size).reshape(size, size), np.intp)
 
 
-def _interval(totals: Totals, model: str, rows: Any, share: Any, samples: Floats) -> dict[str, Any]:
+def _interval(totals: Totals, model: str, rows: Rows, holds: Estimate) -> dict[str, Any]:
     """How often 95 % intervals of the total hold the rater's: those of the probabilities, and those of the errors."""
     true, said, fold = totals.true[rows], totals.said[model][rows], totals.fold[rows]
     width = totals.high[model][rows] - totals.low[model][rows]
@@ -255,7 +266,7 @@ def _interval(totals: Totals, model: str, rows: Any, share: Any, samples: Floats
         held += [] if np.isinf(wide) else list(np.abs(true - said)[~others] <= wide + 1e-9)
     return {
         "probabilities": {
-            "holds": estimate(float(share), samples, len(rows), trials=len(np.unique(totals.group[rows]))),
+            "holds": holds,
             "mean_width": float(width.mean()),
         },
         "errors": {
