@@ -11,8 +11,10 @@ import pandas as pd
 import pydicom
 import pytest
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from osteon import files
+from osteon.cli import app
 from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName
 from osteon.phantom.healing import CORTICES, COUNTS, SHOWN, draw_healing
@@ -214,6 +216,12 @@ def test_a_wrong_name_or_chance_is_refused():
         Spoilt(0.6, (0.3, 0.3))
     with pytest.raises(BadTable, match="seed"):
         make_healing_cohort(SMALL, Path("nowhere"), seed=-1)
+
+
+def test_options_that_do_not_fit_healing_are_refused():
+    for words in (["--healing", "--turned", "0.1"], ["--visits", "2"]):
+        done = CliRunner().invoke(app, ["phantom", "nowhere", *words])
+        assert done.exit_code == 2 and "--healing" in done.output
 
 
 @pytest.mark.system("dicom3tools")

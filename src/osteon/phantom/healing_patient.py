@@ -78,17 +78,23 @@ class Patient:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What lies in the beam at a visit.
+    """A visit as it took place.
 
     Attributes:
+        grades: (4,) true ones. united: whether their total reaches that of the plan.
         parts: all that attenuates. implant: "nail", "plate" or "". cast: whether a plaster is on.
-        shots: one for each view position.
+        shots: one for each view position. day: of the visit. syntax: a key of SYNTAXES.
     """
 
+    visit: Visit
+    grades: Grades
+    united: bool
     parts: tuple[Part, ...]
     implant: str
     cast: bool
     shots: Mapping[str, Shot]
+    day: date
+    syntax: str
 
 
 def draw_patient(plan: HealingPlan, seed: int, number: int, months: list[int]) -> Patient:
@@ -116,83 +122,22 @@ def make_patient(
     """Write the images of a patient under `folder`; returns rows of truth, one per image, and of ratings."""
     patient = draw_patient(plan, seed, number, [v.month for v in visits])
     rating, *chances = streams(seed, number, len(visits))[4:]
-    grades = patient.healing.grades()
     seen = [patient.healing.seen(noise_for(plan.icc), rating).grades() for _ in range(plan.raters)]
     truth: list[dict[str, Any]] = []
     ratings: list[dict[str, Any]] = []
     for index, (visit, chance) in enumerate(zip(visits, chances, strict=True)):
-        study = uid_of("healing", seed, number, index)
+        study = uid_of("healing", seed, number, visit.month)
         known = {"study": study, "patient": patient.id, "month": visit.month}
-        truth += [known | row for row in _make_visit(plan, patient, visit, (study, grades[index]), folder, chance)]
-        hidden = _hidden(visit)
-        for rater, given in enumerate(seen):
-            marks = [None if h is None else int(not h) * int(g) for h, g in zip(hidden, given[index], strict=True)]
-            total = sum(m or 0 for m in marks) if all(marks) else None
-            ratings.append(
-                {**known, "rater": chr(ord("A") + rater), **dict(zip(CORTICES, marks, strict=True)), "total": total}
-            )
+        scene = draw_scene(plan, patient, visit, patient.healing.grades()[index], chance)
+        place = folder / patient.id / f"{visit.month:02d}"
+        place.mkdir(parents=True)
+        for number_of_image, (view, rng) in enumerate(zip(scene.shots, chance.spawn(len(scene.shots)), strict=True), 1):
+            path = place / f"{number_of_image}.dcm"
+            content, row = _image(plan, patient, scene, (study, number_of_image, view), rng)
+            path.write_bytes(content)
+            truth.append({"image": path.relative_to(folder).as_posix(), **known, **row})
+        ratings += [known | row for row in _ratings(visit, [grades[index] for grades in seen])]
     return truth, ratings
-
-
-def _make_visit(
-    plan: HealingPlan, patient: Patient, visit: Visit, graded: tuple[str, Grades], folder: Path, chance: Generator
-) -> list[dict[str, Any]]:
-    study, grades = graded
-    scene = draw_scene(plan, patient, visit, grades, chance)
-    syntax = plan.syntaxes[int(chance.integers(len(plan.syntaxes)))]
-    day = patient.entry + timedelta(days=round(visit.month * 365.25 / 12) + int(chance.integers(-10, 11)))
-    united = bool(grades.sum() >= plan.united)
-    rows = []
-    for number, (view, shot) in enumerate(scene.shots.items(), start=1):
-        path = folder / patient.id / f"{visit.month:02d}" / f"{number}.dcm"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        spoil, letter = SPOILS[int(chance.integers(len(SPOILS)))], chance.random() < plan.marker.of(united)
-        spoil = spoil if visit.spoilt[view] == "both" else ""
-        lead = extras.letter(patient.side, shot.size, shot.spacing_mm, chance)
-        logged = exposed(plan, scene, shot, spoil, lead if letter else np.zeros_like(lead), chance)
-        values, window = stored_picture(logged, patient.device)
-        tags = Tags(
-            patient=patient.id,
-            sex=patient.person.sex,
-            age_years=patient.person.age_years,
-            study_uid=study,
-            series_uid=uid_of("healing", study, "series", view),
-            instance_uid=uid_of("healing", study, "instance", view),
-            accession=f"PT{patient.number:06d}{visit.month:02d}",
-            date=day.strftime("%Y%m%d"),
-            number=number,
-            view=view,
-            side=patient.side,
-            # The toes are down: what is right in the image is left on the canvas. The big toe points to the other leg.
-            orientation=(facing(-shot.view.across, "RL" if patient.side == "L" else "LR", "PA"), "F"),
-            device=patient.device,
-            spacing_mm=shot.spacing_mm,
-            window=window,
-            region=SITES["leg"].region,
-            body_part="LEG",
-            study_description="Tibia phantom",
-        )
-        path.write_bytes(dicom_bytes(values, tags, syntax))
-        rows.append(
-            {
-                "image": path.relative_to(folder).as_posix(),
-                "instance": tags.instance_uid,
-                "view": view,
-                "side": patient.side,
-                **{cortex: int(g) for cortex, g in zip(CORTICES, grades, strict=True)},
-                "total": int(grades.sum()),
-                "united": united,
-                "spoilt": spoil,
-                "hidden": visit.spoilt[view] if visit.spoilt[view] != "both" else "",
-                **_truth_of(patient, shot),
-                "implant": scene.implant,
-                "cast": scene.cast,
-                "marker": patient.side if letter else "",
-                "photometric": patient.device.photometric,
-                "transfer_syntax": str(SYNTAXES[syntax].uid),
-            }
-        )
-    return rows
 
 
 def draw_scene(plan: HealingPlan, patient: Patient, visit: Visit, grades: Grades, rng: Generator) -> Scene:
@@ -213,7 +158,17 @@ def draw_scene(plan: HealingPlan, patient: Patient, visit: Visit, grades: Grades
     for view, cortex in visit.spoilt.items():
         if cortex in CORTICES:
             parts.append(implants.bar(shank, CORTICES.index(cortex), shots[view].view))
-    return Scene(tuple(parts), implant, on, {view: shots[view] for view in visit.spoilt})
+    return Scene(
+        visit=visit,
+        grades=grades,
+        united=united,
+        parts=tuple(parts),
+        implant=implant,
+        cast=on,
+        shots={view: shots[view] for view in visit.spoilt},
+        day=patient.entry + timedelta(days=round(visit.month * 365.25 / 12) + int(rng.integers(-10, 11))),
+        syntax=plan.syntaxes[int(rng.integers(len(plan.syntaxes)))],
+    )
 
 
 def draw_shot(plan: HealingPlan, patient: Patient, view: str, rng: Generator) -> Shot:
@@ -238,6 +193,63 @@ def exposed(plan: HealingPlan, scene: Scene, shot: Shot, spoil: str, cover: Imag
     return detector.expose(depth, cover, detector.Exposure(dose, plan.scatter), shot.spacing_mm, rng)
 
 
+def _image(
+    plan: HealingPlan, patient: Patient, scene: Scene, named: tuple[str, int, str], rng: Generator
+) -> tuple[bytes, dict[str, Any]]:
+    """A file and its row of truth; `named` are study, number and view position."""
+    view = named[2]
+    shot, reason = scene.shots[view], scene.visit.spoilt[view]
+    spoil, letter = SPOILS[int(rng.integers(len(SPOILS)))], rng.random() < plan.marker.of(scene.united)
+    spoil = spoil if reason == "both" else ""
+    lead = extras.letter(patient.side, shot.size, shot.spacing_mm, rng)
+    logged = exposed(plan, scene, shot, spoil, lead if letter else np.zeros_like(lead), rng)
+    values, window = stored_picture(logged, patient.device)
+    tags = _tags(patient, scene, named, window)
+    row = {
+        "instance": tags.instance_uid,
+        "view": view,
+        "side": patient.side,
+        **{cortex: int(g) for cortex, g in zip(CORTICES, scene.grades, strict=True)},
+        "total": int(scene.grades.sum()),
+        "united": scene.united,
+        "spoilt": spoil,
+        "hidden": reason if reason in CORTICES else "",
+        **_truth_of(patient, shot),
+        "implant": scene.implant,
+        "cast": scene.cast,
+        "marker": patient.side if letter else "",
+        "photometric": patient.device.photometric,
+        "transfer_syntax": str(SYNTAXES[scene.syntax].uid),
+    }
+    return dicom_bytes(values, tags, scene.syntax), row
+
+
+def _tags(patient: Patient, scene: Scene, named: tuple[str, int, str], window: tuple[int, int]) -> Tags:
+    study, number, view = named
+    shot = scene.shots[view]
+    return Tags(
+        patient=patient.id,
+        sex=patient.person.sex,
+        age_years=patient.person.age_years,
+        study_uid=study,
+        series_uid=uid_of("healing", study, "series", view),
+        instance_uid=uid_of("healing", study, "instance", view),
+        accession=f"PT{patient.number:06d}{scene.visit.month:02d}",
+        date=scene.day.strftime("%Y%m%d"),
+        number=number,
+        view=view,
+        side=patient.side,
+        # The toes are down: what is right in the image is left on the canvas. The big toe points to the other leg.
+        orientation=(facing(-shot.view.across, "RL" if patient.side == "L" else "LR", "PA"), "F"),
+        device=patient.device,
+        spacing_mm=shot.spacing_mm,
+        window=window,
+        region=SITES["leg"].region,
+        body_part="LEG",
+        study_description="Tibia phantom",
+    )
+
+
 def _truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
     fracture = patient.shank.fracture
     box = box_of(shot.pixels_of(patient.faces))
@@ -249,6 +261,16 @@ def _truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
         "turn_deg": shot.turn_deg,
         "spacing_mm": shot.spacing_mm,
     }
+
+
+def _ratings(visit: Visit, seen: list[Grades]) -> list[dict[str, Any]]:
+    """What each rater writes down: grades, and their total if there are four; `seen` is what each makes of the bone."""
+    rows: list[dict[str, Any]] = []
+    for rater, grades in enumerate(seen):
+        given = [None if h is None else int(not h) * int(g) for h, g in zip(_hidden(visit), grades, strict=True)]
+        total = sum(g or 0 for g in given) if all(given) else None
+        rows.append({"rater": chr(ord("A") + rater), **dict(zip(CORTICES, given, strict=True)), "total": total})
+    return rows
 
 
 def _hidden(visit: Visit) -> list[bool | None]:
