@@ -206,6 +206,14 @@ def test_without_a_study_a_patients_month_is_the_visit(tmp_path: Path) -> None:
     assert "one month are one visit" in table.notes[0]
 
 
+def test_rows_without_a_study_are_no_visit_together(tmp_path: Path) -> None:
+    table = grades.read(a_table(tmp_path, "1.dcm,p1,,0,AP,,,1,2", "2.dcm,p2,,0,AP,,,3,4"))
+    assert table.counts["contested"] == 0 and table.counts["graded"] == 4
+    header = HEADER.replace("study,", "")
+    table = grades.read(a_table(tmp_path, "1.dcm,p1,,AP,,,1,2", "2.dcm,,3,AP,,,3,4", header=header))
+    assert table.rows["study"].tolist() == ["", ""] and table.counts["graded"] == 4
+
+
 def test_a_table_of_visits_needs_no_view(tmp_path: Path) -> None:
     table = grades.read(a_table(tmp_path, "p1,s1,1,2,3,4", header="patient,study,anterior,posterior,medial,lateral"))
     assert table.form == grades.VISITS
@@ -242,6 +250,15 @@ def test_ratings_per_image_are_joined_per_visit(tmp_path: Path) -> None:
     assert found[("A", "s1")] == 10 and found[("B", "s1")] == 10
     assert found.isna()[("A", "s2")]
     assert any("patient of its own" in note for note in table.notes)
+
+
+def test_a_rater_who_contradicts_himself_within_a_visit_is_contested_and_others_are_not(tmp_path: Path) -> None:
+    header = "image,study,rater,view,anterior,posterior,medial,lateral"
+    rows = ["1,s1,A,AP,,,1,2", "2,s1,A,AP,,,3,2", "1,s1,B,AP,,,1,2", "2,s1,B,AP,,,1,2"]
+    table = read_ratings(a_table(tmp_path, *rows, header=header))
+    assert table.counts["contested"] == 1
+    medial = table.rows.set_index("rater")["medial"]
+    assert pd.isna(medial["A"]) and medial["B"] == 1
 
 
 def test_ratings_that_cannot_be_right_are_refused(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def parse(frame: pd.DataFrame, where: str, score: Score = MODIFIED_RUST, naming:
         rows["month"] = _months(frame["month"], where)
     notes: list[str] = []
     if "study" not in rows and {"patient", "month"} <= set(rows):
-        rows["study"] = rows["patient"] + "@" + rows["month"].map("{:g}".format)
+        named = rows["patient"] + "@" + rows["month"].map("{:g}".format, na_action="ignore").astype("string")
+        rows["study"] = named.where(rows["patient"] != "").fillna("")
         notes.append(f"{where} has no study: a patient's rows of one month are one visit")
     counts = {"rows": len(rows), **dict.fromkeys(list(COUNTS)[1:], 0)}
     rows = _without_repeats(rows, where, counts)
@@ -236,12 +237,12 @@ def _settled(rows: pd.DataFrame, form: str, where: str, counts: dict[str, int], 
     """Contested grades and those of hidden cortices taken out, and everything counted."""
     grades, views = arrays(rows)
     given = int((grades > NOT_SCOREABLE).sum())
-    if "study" in rows and "rater" not in rows:
-        number, _ = pd.factorize(rows["study"])
-        contested = rust.joined(grades, number)[1]
+    if "study" in rows:
+        visit = _visits(rows)
+        contested = rust.joined(grades, visit)[1]
         counts["contested"] = int(contested.sum())
-        grades = np.where(contested[number], NOT_VISIBLE, grades).astype(np.int8)
-        _of_patients(rows, number, counts)
+        grades = np.where(contested[visit], NOT_VISIBLE, grades).astype(np.int8)
+        counts["same_month"] = _same_months(rows)
     if form != VISITS:
         hidden = rust.contradicting(grades, views)
         counts["hidden"] = int(hidden.sum())
@@ -251,10 +252,8 @@ def _settled(rows: pd.DataFrame, form: str, where: str, counts: dict[str, int], 
         grades = rust.masked(grades, views)
     else:
         counts["not_given"] = int((grades == NOT_VISIBLE).sum())
-    counts["graded"], counts["not_scoreable"] = (
-        int((grades > NOT_SCOREABLE).sum()),
-        int((grades == NOT_SCOREABLE).sum()),
-    )
+    counts["graded"] = int((grades > NOT_SCOREABLE).sum())
+    counts["not_scoreable"] = int((grades == NOT_SCOREABLE).sum())
     if given and not counts["graded"]:
         raise BadTable(
             f"no grade of {where} is left: every one is contested, or of a cortex that its view does not show",
@@ -264,13 +263,21 @@ def _settled(rows: pd.DataFrame, form: str, where: str, counts: dict[str, int], 
     return with_grades(rows, grades)
 
 
-def _of_patients(rows: pd.DataFrame, number: NDArray[np.intp], counts: dict[str, int]) -> None:
-    if "patient" not in rows or "month" not in rows:
-        return
-    visits = pd.DataFrame({"visit": number, "patient": rows["patient"], "month": rows["month"]}).drop_duplicates(
-        "visit"
-    )
-    counts["same_month"] = int(visits[visits["month"].notna()].duplicated(["patient", "month"]).sum())
+def _visits(rows: pd.DataFrame) -> NDArray[np.intp]:
+    """Number of the visit of each row, as one rater saw it; a row without a study is a visit of its own."""
+    alone = "row " + rows.index.astype(str).to_series(index=rows.index)
+    name = rows["study"].where(rows["study"] != "", alone).astype(str)
+    if "rater" in rows:
+        name = name + "\0" + rows["rater"].astype(str)
+    return np.asarray(pd.factorize(name)[0], np.intp)
+
+
+def _same_months(rows: pd.DataFrame) -> int:
+    """How many visits are in a month in which the patient has another."""
+    if not {"patient", "month"} <= set(rows):
+        return 0
+    told = rows[(rows["study"] != "") & (rows["patient"] != "") & rows["month"].notna()].drop_duplicates("study")
+    return int(told.duplicated(["patient", "month"]).sum())
 
 
 def _against_anatomy(hidden: NDArray[np.bool_], grades: Grades, views: NDArray[np.str_], where: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from osteon.dataset import grades as grade_tables
 from osteon.dataset.grades import GradeTable, arrays, with_grades
@@ -159,7 +160,7 @@ def _stated_totals(rows: pd.DataFrame, score: Score, where: str) -> pd.Series:
     return total.mask((grades >= NOT_SCOREABLE).any(axis=1))
 
 
-def _must_agree(rows: pd.DataFrame, number: np.ndarray, column: str) -> None:
+def _must_agree(rows: pd.DataFrame, number: NDArray[np.intp], column: str) -> None:
     """All rows of a visit have one patient, one month; a missing value agrees with itself alone."""
     values = rows[column].astype("string").fillna("").to_numpy(str)
     pairs = pd.DataFrame({"visit": number, "value": values}).drop_duplicates()
