@@ -16,6 +16,7 @@ from osteon.learn.flat_heads import MEASURES, Examples, HeadOptions, fit_head, f
 from osteon.learn.flat_net import FlatHead, dropout_masks
 from osteon.learn.hong import HIDDEN
 from osteon.types import Fold
+from tests.learn.keras_reference import keras
 from tests.learn.searching import SMALL, some_examples, three_folds
 
 
@@ -82,6 +83,26 @@ def test_steps_are_those_of_a_plain_network_with_autograd(epsilon: float, dropou
     apart = torch.cat([(p - q).detach().abs().flatten() for p, q in zip(head.layers, adam.parameters, strict=True)])
     # Adam moves a weight by the sign of its gradient, and bfloat16 may turn the sign of a gradient that is nearly zero.
     assert float(apart.max()) < 2e-6 if precision == "float32" else float(apart.mean()) < 2e-4
+
+
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-7])
+def test_steps_are_those_of_keras(epsilon: float) -> None:
+    options, rng = HeadOptions(epsilon=epsilon, hidden=(24, 16, 8)), np.random.default_rng(3)
+    head = FlatHead(40, 18, options, rng)
+    k = keras.layers
+    hidden = [k.Dense(size, activation="relu") for size in options.hidden]
+    model = keras.Sequential([keras.Input((40,)), *hidden, k.Dense(18, activation="sigmoid")])
+    for variable, layer in zip(model.weights, head.layers, strict=True):
+        variable.assign(layer.numpy().T.copy())
+    model.compile(keras.optimizers.Adam(learning_rate=1e-3, epsilon=epsilon), keras.losses.BinaryCrossentropy())
+    for size in (32, 32, 32, 7):  # the last batch of an epoch is smaller
+        rows = rng.normal(size=(size, 40)).astype(np.float32)
+        target = (rng.random((size, 18)) < 0.3).astype(np.float32)
+        model.train_on_batch(rows, target)
+        units = [torch.empty(size, width) for width in options.hidden]
+        head.step(torch.from_numpy(rows), torch.from_numpy(target), units)
+    for variable, layer in zip(model.trainable_weights, head.layers, strict=True):
+        assert torch.allclose(layer.t() if layer.ndim > 1 else layer, variable.value.detach(), atol=2e-6)
 
 
 def test_the_first_step_with_a_large_epsilon_is_not_that_of_torch() -> None:
