@@ -81,6 +81,7 @@ def test_the_report_prints_that_floor_beside_the_model() -> None:
     assert 0.80 <= told["view_only"]["macro_auroc"]["value"] <= 0.81
     assert told["view_only"]["micro_precision"]["value"] == 1
     assert round(told["view_only"]["micro_recall"]["value"], 2) == 0.36
+    assert told["gain"]["macro_auroc"]["value"] == 0
     # A model that says the same of every cortex knows no more than the view.
     assert told["model"]["macro_auroc"]["value"] == told["view_only"]["macro_auroc"]["value"]
 

@@ -7,10 +7,13 @@ at the study's marginals, so these figures are never given without that floor.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from osteon.evaluate import metrics
+from osteon.evaluate.intervals import Resamples, bootstrap, difference, estimate, point
 from osteon.evaluate.metrics import Floats, Statistic
 from osteon.tasks.rust import LABELS
 
@@ -42,6 +45,37 @@ def view_only(labels: NDArray[np.bool_]) -> Floats:
         if (view == lateral).any():
             shares[lateral] = labels[view == lateral].mean(axis=0)
     return np.asarray(shares[view])
+
+
+def compare(labels: NDArray[np.bool_], scores: Floats, fold: NDArray[np.intp], resamples: Resamples) -> dict[str, Any]:
+    """The figures of a model, those of the view alone on the same images, and the paired gain over it.
+
+    For any model with 18 scores per image, also one whose scores for hidden cortices are not 0.
+
+    Args:
+        labels: (n, 18) in the order of `osteon.tasks.rust.LABELS`.
+        scores: (n, 18), larger = more likely; at CUT a label counts as given.
+        fold: (n,).
+        resamples: of the images; the first RESAMPLES are used.
+
+    Returns:
+        `images`, `labels_per_image`, and under `model`, `view_only` and `gain` an `Estimate` for each of FIGURES.
+    """
+    sample, n = resamples.first(RESAMPLES), len(labels)
+    groups = len(np.unique(resamples.group))
+    values, samples = {}, {}
+    for name, given in (("model", scores), ("view_only", view_only(labels))):
+        figures = statistic(given, labels, fold)
+        values[name], samples[name] = point(figures, n), bootstrap(figures, sample)
+    told: dict[str, Any] = {"images": n, "labels_per_image": float(labels.sum() / n), "model": {}, "view_only": {}}
+    told["gain"] = {}
+    for i, figure in enumerate(FIGURES):
+        trials = groups if figure in SHARES else 0
+        for name in values:
+            told[name][figure] = estimate(float(values[name][i]), samples[name][:, i], n, trials=trials)
+        gap = samples["model"][:, i] - samples["view_only"][:, i]
+        told["gain"][figure] = difference(told["model"][figure], told["view_only"][figure], gap)
+    return told
 
 
 def statistic(scores: Floats, labels: NDArray[np.bool_], fold: NDArray[np.intp]) -> Statistic:

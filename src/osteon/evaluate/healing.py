@@ -134,17 +134,7 @@ def visits(cells: Graded, models: Sequence[str], resamples: Resamples) -> dict[s
 def published(cells: Graded, model: str, resamples: Resamples) -> dict[str, Any]:
     """The 18-label figures of a model and of the view-only floor on the same images, for comparison with Hong 2023."""
     labels, scores, first = one_hot_of(cells, model)
-    fold, n = cells.fold[first], len(first)
-    sample = resamples.of(first).first(eighteen.RESAMPLES)
-    told: dict[str, Any] = {"images": n, "labels_per_image": float(labels.sum() / n)}
-    for name, values in (("model", scores), ("view_only", eighteen.view_only(labels))):
-        statistic = eighteen.statistic(values, labels, fold)
-        value, samples = point(statistic, n), bootstrap(statistic, sample)
-        told[name] = {
-            figure: estimate(float(value[i]), samples[:, i], n, trials=cells.groups * (figure in eighteen.SHARES))
-            for i, figure in enumerate(eighteen.FIGURES)
-        }
-    return told
+    return eighteen.compare(labels, scores, cells.fold[first], resamples.of(first))
 
 
 def called(expected: Floats) -> Floats:
