@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from osteon import __version__, cli_healing, cli_privacy, settings
+from osteon.cli_healing import Naming, NamingName
 from osteon.console import (
     Json,
     KeyColumn,
@@ -124,6 +125,7 @@ def ingest(
     label_column: LabelColumn = "",
     patient_column: PatientColumn = "",
     sheet: Sheet = "",
+    naming: Naming = NamingName.as_written,
     exclude: Annotated[
         list[str] | None, typer.Option(help="COLUMN (says yes) or COLUMN=VALUE: leave these images out; repeatable.")
     ] = None,
@@ -148,7 +150,7 @@ def ingest(
             source,
             out,
             labels=labels,
-            columns=Columns(key_column, label_column, patient_column, sheet),
+            columns=Columns(key_column, label_column, patient_column, sheet, naming),
             rules=rules,
             task=task,
             key=key,

@@ -28,7 +28,7 @@ KeyColumn = Annotated[str, typer.Option(help="Column that names the study or ima
 LabelColumn = Annotated[str, typer.Option(help="Column that holds the label, if its name does not tell.")]
 PatientColumn = Annotated[str, typer.Option(help="Column of the label table that names the patient or group.")]
 Sheet = Annotated[str, typer.Option(help="Sheet of the workbook; default: the first.")]
-Task = Annotated[str, typer.Option(help="The question that the labels answer.")]
+Task = Annotated[str, typer.Option(help="What the labels say: `fracture`, or grades of `rust` or `modified-rust`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")]
 
 SECONDS_BEFORE_A_BAR = 2.0

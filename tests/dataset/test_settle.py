@@ -89,8 +89,12 @@ def test_copies_are_left_out_by_file_then_instance_then_pixels_and_say_of_what()
         "e": ("duplicate_pixels", "the same stored pixels as a"),
         "f": ("duplicate_pixels", "the same stored pixels as a, which is of another patient"),
     }
-    assert sum(note.startswith("files with the UID of another instance and other pixels: 1") for note in done.notes) == 1
-    assert sum(note.startswith("files that show the pixels of an image of another patient: 1") for note in done.notes) == 1
+    assert (
+        sum(note.startswith("files with the UID of another instance and other pixels: 1") for note in done.notes) == 1
+    )
+    assert (
+        sum(note.startswith("files that show the pixels of an image of another patient: 1") for note in done.notes) == 1
+    )
 
 
 def test_a_study_of_very_many_images_is_shown_and_dropped_only_on_demand() -> None:

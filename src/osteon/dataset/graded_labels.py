@@ -9,7 +9,7 @@ import pandas as pd
 
 from osteon.dataset import grades, labels
 from osteon.dataset.labels import Columns, Labels
-from osteon.dataset.naming import AS_WRITTEN, NAMINGS
+from osteon.dataset.naming import NAMINGS
 from osteon.errors import unknown_name
 from osteon.tasks import Task, rust
 from osteon.tasks.rust import NOT_VISIBLE, Score
@@ -25,10 +25,9 @@ def read(path: Path, task: Task, score: Score, columns: Columns) -> Labels:
         NotFound, BadTable: as `osteon.dataset.grades.read` and `osteon.dataset.labels.parse`.
         UnknownName: for a naming that is not in NAMINGS.
     """
-    if columns.naming and columns.naming not in NAMINGS:
+    if columns.naming not in NAMINGS:
         raise unknown_name("naming", columns.naming, NAMINGS)
-    naming = NAMINGS[columns.naming] if columns.naming else AS_WRITTEN
-    table = grades.read(path, score, naming, sheet=columns.sheet)
+    table = grades.read(path, score, NAMINGS[columns.naming], sheet=columns.sheet)
     given, _ = grades.arrays(table.rows, score)
     bridged = np.nan_to_num(rust.bridged(given)) == 1
     answer = np.where(bridged, task.yes[0], np.where((given > NOT_VISIBLE).any(axis=1), task.no[0], ""))

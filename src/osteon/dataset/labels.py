@@ -58,14 +58,14 @@ class Columns:
         answer: holds the answer.
         patient: names the patient.
         sheet: of a workbook; "" takes the first.
-        naming: one of `osteon.dataset.naming.NAMINGS`, for a table of grades; "" takes its words as written.
+        naming: what the words of a table of grades mean, a name of `osteon.dataset.naming.NAMINGS`.
     """
 
     key: str = ""
     answer: str = ""
     patient: str = ""
     sheet: str = ""
-    naming: str = ""
+    naming: str = "as-written"
 
 
 BY_NAME = Columns()
