@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,10 @@ def evaluate(
     table = graded.check(predictions)
     judged = choose_model(table, model)
     rng = np.random.default_rng(seed)
-    stage = [0]
+    stages = count(1)
 
     def told() -> None:
-        stage[0] += 1
-        progress(stage[0], 8)
+        progress(next(stages), 8)
 
     def part(name: str) -> dict[str, Any]:
         cells = graded.rescored(graded.collect(table, name, [judged, *floors_of(table, name)]), score)
@@ -115,7 +115,9 @@ def write(report: Mapping[str, Any], folder: Path) -> None:
         files.write_json(folder / JSON, report)  # inside: if it fails, the page of the earlier report stays too
 
 
-def _judge(cells: Graded, model: str, rng: np.random.Generator, resamples: int, told: Any) -> dict[str, Any]:
+def _judge(
+    cells: Graded, model: str, rng: np.random.Generator, resamples: int, told: Callable[[], None]
+) -> dict[str, Any]:
     """All figures of one part."""
     nothing = np.zeros(len(cells.group), bool)  # no class whose loss would mean drawing again: losses are skipped
     sample = draw(cells.group, cells.fold, nothing, rng, resamples=resamples)
