@@ -127,6 +127,22 @@ def read(path: Path, columns: Mapping[str, Column], *, only: list[str] | None = 
     return check(frame, wanted, str(path))
 
 
+def is_graded(path: Path) -> bool:
+    """Whether a table of predictions is one of GRADES: its columns decide.
+
+    Raises:
+        NotFound, BadTable: as `read`.
+    """
+    if files.must_exist(path).suffix.lower() == ".csv":
+        return "cortex" in sheets.read(path)
+    try:
+        return "cortex" in pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadTable(
+            f"{path} is not a readable table ({error})", remedy="pass the Parquet file that osteon wrote"
+        ) from error
+
+
 def check(frame: pd.DataFrame, columns: Mapping[str, Column], where: str) -> pd.DataFrame:
     """The table with its columns cast to their types.
 

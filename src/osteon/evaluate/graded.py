@@ -22,6 +22,31 @@ TOLERANCE = 1e-3
 KEY = ["image", "cortex"]
 
 
+def unseal(predictions: pd.DataFrame, sealed: pd.DataFrame) -> pd.DataFrame:
+    """The predictions with the grades of the test part put back.
+
+    Args:
+        predictions: as `osteon.tables.GRADES`.
+        sealed: the column `image` and the four of grades, as `osteon split` laid them aside.
+
+    Raises:
+        BadTable: if it holds no grades, or a test image is not in it.
+    """
+    remedy = "pass the sealed.parquet that was written by the same split"
+    missing = [cortex for cortex in CORTICES if cortex not in sealed]
+    if missing:
+        raise BadTable(f"the sealed table has no grades of the {missing[0]} cortex", remedy=remedy)
+    test = (predictions["part"] == "test").to_numpy(bool)
+    row = pd.Index(sealed["image"].astype(str)).get_indexer(predictions.loc[test, "image"].astype(str))
+    if (row < 0).any():
+        raise BadTable(f"{int((row < 0).sum())} rows of the test part have no sealed grade", remedy=remedy)
+    texts = sealed[list(CORTICES)].astype("string").fillna("").to_numpy(str)
+    place = pd.Index(CORTICES).get_indexer(predictions.loc[test, "cortex"])
+    target = predictions["target"].astype("Int8").copy()
+    target[test] = pd.array([int(text) if text else pd.NA for text in texts[row, place]], dtype="Int8")
+    return predictions.assign(target=target)
+
+
 @dataclass(frozen=True, eq=False)
 class Graded:
     """What several models said of the same cells, beside the rater; a cell is a cortex in an image that shows it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,12 @@ def evaluate(
         seed: of the bootstrap.
         progress: told of stages done.
     """
-    from osteon.evaluate import report
-
     path = predictions / PREDICTIONS if predictions.is_dir() else predictions
     files.must_exist(path, remedy="pass a folder that `osteon train` wrote, or a table of predictions")
-    table = tables.read(path, tables.PREDICTIONS)
+    graded = tables.is_graded(path)
+    table = tables.read(path, tables.GRADES if graded else tables.PREDICTIONS)
+    if graded and prevalence is not None:
+        raise BadTable("grades have no prevalence", remedy="leave --prevalence out")
     cases = manifest_of(manifest, "split") if manifest else None
     arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
     inputs = [folder for folder in (predictions, manifest) if folder]
@@ -54,25 +55,69 @@ def evaluate(
             if manifest is None:
                 raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
             table = _opened(manifest, table, by=path)
-        content = report.evaluate(
-            table,
-            cases,
-            seed=seed,
-            model=model or None,
-            prevalence=prevalence,
-            openings=len(_openings(manifest)),
-            phantom=_trained_on_phantoms(path.parent) or None,
-            progress=progress,
-        )
-        report.write(content, out)
-        found = content["validation"]["discrimination"]
+        context = _Context(seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress)
+        if graded:
+            content, figures = _judge_grades(table, context, out)
+        else:
+            content, figures = _judge(table, cases, prevalence, context, out)
         result |= {"sentence": content["sentence"], "model": content["model"], "phantom": content["phantom"]}
-        result |= {name: found[name] for name in ("auroc", "auroc_pooled", "average_precision", "best_floor", "gain")}
-        result |= {"test": _test_figures(content), "openings": len(_openings(manifest))}
+        result |= {**figures, "openings": context.openings}
     said = [content["sentence"]]
     if content["test"]["state"] == "opened":
         said.append(f"{_which_test(result['openings'])}: {content['test']['sentence']}")
     return Done("\n".join(said), result)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What a report needs to know besides the table."""
+
+    seed: int
+    model: str | None
+    openings: int
+    phantom: bool
+    progress: Progress
+
+
+def _judge(
+    table: pd.DataFrame, cases: pd.DataFrame | None, prevalence: float | None, context: _Context, out: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The report on answers of yes or no, written; and the figures of it that the run record keeps."""
+    from osteon.evaluate import report
+
+    content = report.evaluate(
+        table,
+        cases,
+        seed=context.seed,
+        model=context.model,
+        prevalence=prevalence,
+        openings=context.openings,
+        phantom=context.phantom,
+        progress=context.progress,
+    )
+    report.write(content, out)
+    found = content["validation"]["discrimination"]
+    kept = ("auroc", "auroc_pooled", "average_precision", "best_floor", "gain")
+    return content, {**{name: found[name] for name in kept}, "test": _test_figures(content)}
+
+
+def _judge_grades(table: pd.DataFrame, context: _Context, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The report on grades of cortices and totals of visits, written; and the figures that the run record keeps."""
+    from osteon.evaluate import healing_report
+
+    content = healing_report.evaluate(
+        table,
+        seed=context.seed,
+        model=context.model,
+        openings=context.openings,
+        phantom=context.phantom,
+        progress=context.progress,
+    )
+    healing_report.write(content, out)
+    totals = content["validation"]["totals"]
+    return content, {name: totals[name] for name in ("icc", "mae") if name in totals} | {
+        "test": {"state": content["test"]["state"]}
+    }
 
 
 def read(
@@ -159,7 +204,7 @@ def _studies(paths: Sequence[Path]) -> list[list[Path]]:
 
 def _opened(manifest: Path, table: pd.DataFrame, *, by: Path) -> pd.DataFrame:
     """The predictions with the sealed targets, after this opening has been written down."""
-    from osteon.evaluate.outcomes import unseal
+    from osteon.evaluate import graded, outcomes
 
     columns = {name: tables.MANIFEST[name] for name in ("image", "target")}
     sealed = tables.read(manifest / SEALED, columns)
@@ -167,13 +212,16 @@ def _opened(manifest: Path, table: pd.DataFrame, *, by: Path) -> pd.DataFrame:
         raise NotFound(f"{manifest} has no sealed test set", remedy="split with --test 0.2, say")
     opening = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "predictions": files.digest_of(by)}
     files.write_json(manifest / OPENINGS, [*_openings(manifest), opening])
-    return unseal(table, sealed)
+    return graded.unseal(table, sealed) if "cortex" in table else outcomes.unseal(table, sealed)
 
 
-def _trained_on_phantoms(folder: Path) -> bool:
-    """Whether the run that wrote the predictions says so: without a manifest nothing in the table does."""
+def _phantom(folder: Path, cases: pd.DataFrame | None) -> bool:
+    """Whether the images are simulated: by the manifest, or by the run that wrote the predictions."""
+    from osteon.evaluate.report import is_phantom
+
     record = folder / runs.RECORD
-    return record.exists() and bool(files.read_json(record).get("result", {}).get("phantom"))
+    said = record.exists() and bool(files.read_json(record).get("result", {}).get("phantom"))
+    return said or is_phantom(cases)
 
 
 def _which_test(openings: int) -> str:

@@ -1,0 +1,59 @@
+"""`osteon evaluate` on grades: the columns decide which report is made, and sealed grades come back on demand alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from osteon import files, tables, verbs
+from osteon.errors import BadTable
+from osteon.tasks.rust import CORTICES
+from tests.make import some_grades, some_split_cases, with_grade_floors
+
+
+def some_sealed_grades(folder: Path) -> pd.DataFrame:
+    """Predictions whose fold 2 is the sealed test part, beside the split that holds its grades; returns them open."""
+    whole = with_grade_floors(some_grades(patients=60))
+    test = whole["fold"] == 2
+    mine = whole[test & (whole["model"] == "ours")]
+    sealed = mine.pivot(index="image", columns="cortex", values="target").reindex(columns=list(CORTICES))
+    sealed = sealed.astype("string").fillna("").reset_index().assign(target=0)  # text, as a label table has it
+    images = whole["image"].unique()
+    cases = some_split_cases(patients=len(images), folds=2).iloc[: len(images)].assign(image=images)
+    tables.write(folder / "split" / "manifest.parquet", cases, tables.MANIFEST)
+    tables.write(folder / "split" / "sealed.parquet", sealed, {n: tables.MANIFEST[n] for n in ("image", "target")})
+    opened = whole.assign(part=whole["part"].mask(test, "test"), fold=whole["fold"].mask(test, -1))
+    tables.write(folder / "predictions.parquet", opened.assign(target=whole["target"].mask(test)), tables.GRADES)
+    return opened
+
+
+def test_grades_are_judged_and_the_sealed_ones_only_when_asked(tmp_path: Path) -> None:
+    opened = some_sealed_grades(tmp_path)
+    closed = verbs.evaluate(tmp_path, tmp_path / "closed", manifest=tmp_path / "split")
+    assert closed.figures["test"]["state"] == "sealed" and closed.figures["openings"] == 0
+    asked = verbs.evaluate(tmp_path, tmp_path / "opened", manifest=tmp_path / "split", unseal=True)
+    assert asked.figures["test"]["state"] == "opened" and asked.figures["openings"] == 1
+    tables.write(tmp_path / "never-sealed.parquet", opened, tables.GRADES)
+    known = verbs.evaluate(tmp_path / "never-sealed.parquet", tmp_path / "known")
+    figures = [files.read_json(tmp_path / name / "report.json") for name in ("opened", "known")]
+    assert figures[0]["test"]["totals"] == figures[1]["test"]["totals"]
+    assert figures[0]["validation"] == figures[1]["validation"]
+    assert known.figures["icc"] == asked.figures["icc"] == closed.figures["icc"]
+    assert (tmp_path / "opened" / "report.html").read_text().count("<svg") > 3
+
+
+def test_what_does_not_belong_to_grades_is_refused(tmp_path: Path) -> None:
+    some_sealed_grades(tmp_path)
+    with pytest.raises(BadTable, match="grades have no prevalence; leave --prevalence out"):
+        verbs.evaluate(tmp_path, tmp_path / "out", prevalence=0.3)
+    sealed = tmp_path / "split" / "sealed.parquet"
+    columns = {n: tables.MANIFEST[n] for n in ("image", "target")}
+    held = tables.read(sealed, columns)
+    tables.write(sealed, held.drop(columns="medial"), columns)
+    with pytest.raises(BadTable, match="no grades of the medial cortex"):
+        verbs.evaluate(tmp_path, tmp_path / "out", manifest=tmp_path / "split", unseal=True)
+    tables.write(sealed, held.iloc[1:], columns)
+    with pytest.raises(BadTable, match="rows of the test part have no sealed grade"):
+        verbs.evaluate(tmp_path, tmp_path / "out", manifest=tmp_path / "split", unseal=True)
