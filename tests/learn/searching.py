@@ -1,8 +1,10 @@
-"""A small search, and a script that runs it: `python -m tests.learn.searching FOLDER`."""
+"""A small search; `python -m tests.learn.searching FOLDER` runs it as soon as there is a file FOLDER/go."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,4 +42,8 @@ def search_here(folder: Path, *, workers: int = 1, trials: int = 8) -> Searched:
 
 
 if __name__ == "__main__":
-    search_here(Path(sys.argv[1]))
+    place = Path(sys.argv[1])
+    (place / f"ready-{os.getpid()}").touch()
+    while not (place / "go").exists():
+        time.sleep(0.01)
+    search_here(place)

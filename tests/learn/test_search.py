@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -44,26 +46,51 @@ def results(folder: Path) -> tuple[str, str]:
     return files.digest_of(folder / "curves"), files.digest_of(folder / "trials.csv")
 
 
+@contextmanager
+def processes(folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many processes that search in a folder, all of them ready before one begins."""
+    script = [sys.executable, "-m", "tests.learn.searching", str(folder)]
+    started = [subprocess.Popen(script, cwd=ROOT) for _ in range(count)]
+    try:
+        while len(list(folder.glob("ready-*"))) < count:
+            assert all(process.poll() is None for process in started)
+            time.sleep(0.01)
+        (folder / "go").touch()
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def workers_of(folder: Path) -> set[str]:
+    """Who ran at least one trial, as the journal has it."""
+    lines = [json.loads(line) for line in (folder / journal.JOURNAL).read_text().splitlines()]
+    return {line["worker_id"] for line in lines if line.get("state") == TrialState.RUNNING}
+
+
 def test_two_workers_give_what_one_gives_to_the_last_digit(reference: Path, tmp_path: Path) -> None:
-    search_here(tmp_path, workers=2)
+    with processes(tmp_path, 2) as started:
+        assert [process.wait() for process in started] == [0, 0]
+    assert len(workers_of(tmp_path)) == 2 and len(workers_of(reference)) == 1
     assert results(tmp_path) == results(reference)
 
 
 def test_a_killed_search_goes_on_with_the_same_results_and_loses_no_finished_trial(
     reference: Path, tmp_path: Path
 ) -> None:
-    running = subprocess.Popen([sys.executable, "-m", "tests.learn.searching", str(tmp_path)], cwd=ROOT)
     curves, claims = tmp_path / "curves", tmp_path / "running"
-    while len(list(curves.glob("*.csv"))) < 2 or not list(claims.glob("*.json")):
-        assert running.poll() is None, "it ended before it could be killed"
-        time.sleep(0.002)
-    time.sleep(0.05)  # in the middle of a trial
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with processes(tmp_path, 1) as (running,):
+        while len(list(curves.glob("*.csv"))) < 2 or not list(claims.glob("*.json")):
+            assert running.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        time.sleep(0.05)  # in the middle of a trial
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     written = {path.name: path.stat().st_mtime_ns for path in curves.glob("*.csv")}
     settled = {f"{index:04d}.csv" for index in journal.Queue(tmp_path).outcomes()}
     assert len(settled) < 8 and settled <= written.keys()
-    search_here(tmp_path)
+    search_here(tmp_path, workers=2)
     assert results(tmp_path) == results(reference)
     again = {name for name, at in written.items() if (curves / name).stat().st_mtime_ns != at}
     assert not again & settled
@@ -88,6 +115,7 @@ def test_the_best_trials_come_first(reference: Path) -> None:
     top = found.top(5)
     assert len(top) == 5 and found.best == top["trial"][0] and found.options == some_regime().trials[found.best]
     assert top["auroc"].tolist() == sorted(found.trials["auroc"], reverse=True)[:5]
+    assert pd.read_csv(reference / "top.csv")["trial"].tolist() == found.top()["trial"].tolist()
     stored = pd.read_csv(reference / "trials.csv")
     assert stored["trial"].tolist() == list(range(8)) and stored["batch"].between(16, 2048).all()
 
@@ -274,6 +302,8 @@ def test_a_folder_serves_one_search(reference: Path, tmp_path: Path) -> None:
     assert results(reference) == before
     with pytest.raises(NotFound, match="begin the search"):
         collect(tmp_path / "nowhere", regime)
+    with pytest.raises(Mismatch, match="differs in trials"):
+        collect(reference, some_regime(9))
     lost = tmp_path / "lost"
     shutil.copytree(reference, lost)
     (lost / "curves" / "0003.csv").unlink()

@@ -2,7 +2,7 @@
 
 All trials stand in the journal before the first one runs, so nothing depends on who runs which. A worker says that it
 lives by a small file beside the journal; a trial whose worker is gone is put into the queue again. Optuna's own
-heartbeat knows relational databases alone, and those do not survive a network file system.
+heartbeat needs a relational database, and a search on a shared folder should need no server.
 """
 
 from __future__ import annotations

@@ -22,16 +22,18 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from osteon import files
-from osteon.errors import Diverged
+from osteon.errors import Diverged, Mismatch
 from osteon.learn import journal
 from osteon.learn.flat_heads import MEASURES, Examples, HeadOptions
 from osteon.learn.workers import COLUMNS, Work, best_epoch, helped, read_curves, work_off
 from osteon.types import Fold, Progress, silent
 
-TRIALS = "trials.csv"
+TRIALS, TOP = "trials.csv", "top.csv"
 
 SETTINGS = ("batch", "dropout", "learning_rate", "epsilon")
 """What a search may vary."""
+
+_MEASURED = ("auroc", "epoch", "lowest", "highest", "validation_loss")
 
 
 LEARNING_RATES = tuple(10.0**-n for n in range(1, 5))
@@ -140,7 +142,7 @@ def search(
     Start it in as many processes or on as many machines as there are, with the same arguments and one folder.
 
     Args:
-        folder: gets the journal, `curves/` with one CSV per trial, and `trials.csv`.
+        folder: gets the journal, `curves/` with one CSV per trial, `trials.csv`, and the ten best in `top.csv`.
         regime: what to try.
         examples: what may be seen; `fold_tables.visible` leaves the sealed rows out.
         folds: of the examples.
@@ -166,25 +168,29 @@ def search(
 
 
 def collect(folder: Path, regime: Regime) -> Searched:
-    """The results of the trials that are settled, and `trials.csv` written anew from them.
+    """The results of the trials that are settled; `trials.csv` and `top.csv` are written anew from them.
 
     Raises:
         NotFound: if there is no search, or a settled trial has lost its curves.
+        Mismatch: if the search has other trials.
     """
-    rows, curves = [], []
-    for index, score in journal.Queue(folder).outcomes().items():
+    queue, rows, curves = journal.Queue(folder), [], []
+    if queue.identity["trials"] != _digest_of_trials(regime):
+        raise Mismatch(f"{folder} holds another search (it differs in trials)", remedy="name the regime that it ran")
+    for index, score in queue.outcomes().items():
         options = regime.trials[index]
         row: dict[str, Any] = {"trial": index} | {name: getattr(options, name) for name in SETTINGS}
         if score is not None:
-            curve = read_curves(folder, index)
-            curves.append(curve)
-            row |= _summary(curve)
+            curves.append(read_curves(folder, index))
+            row |= _summary(curves[-1])
         rows.append(row)
-    measured = ["auroc", "epoch", "lowest", "highest", "validation_loss"]
-    trials = pd.DataFrame(rows, columns=["trial", *SETTINGS, *measured]).astype({"epoch": "Int64"})
-    with files.replacing(folder / TRIALS) as temporary:
-        trials.to_csv(temporary, index=False)
-    return Searched(regime, trials, pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=COLUMNS))
+    trials = pd.DataFrame(rows, columns=["trial", *SETTINGS, *_MEASURED]).astype({"epoch": "Int64"})
+    every = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=COLUMNS)
+    found = Searched(regime, trials, every)
+    for name, table in ((TRIALS, trials), (TOP, found.top())):
+        with files.replacing(folder / name) as temporary:
+            table.to_csv(temporary, index=False)
+    return found
 
 
 def _summary(curve: pd.DataFrame) -> dict[str, Any]:
