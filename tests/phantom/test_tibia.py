@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from osteon.phantom.space import Floats, view_at
 from osteon.phantom.tibia import TOWARDS, Shank, draw_shank, healed, sector_shares
 
 
+@cache
 def a_shank(seed: int) -> Shank:
     rng = default_rng(seed)
     return draw_shank(draw_person(rng), rng, rng)
