@@ -150,6 +150,19 @@ class Limb:
 
 
 @dataclass(frozen=True, eq=False)
+class Look:
+    """What `dataset.frame.seen` showed of a radiograph.
+
+    Attributes:
+        image: (h, w) uint8.
+        frame: the very frame, and not one that equals it, in which it was seen.
+    """
+
+    image: NDArray[np.uint8]
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
 class Radiograph:
     """One radiograph: presentation values at full size, what its file said, and where a recipe has placed it.
 
@@ -161,6 +174,7 @@ class Radiograph:
         proxy: (h, w) uint8, the whole source at ≤ 512 px, on which steps look; None until the first step needs it.
         notes: one sentence per step that changed something.
         limb: the limb that it shows, found by one step for those after it; None if none has looked.
+        look: what a step saw of it, for one after it that looks at the same frame; None if none has left it.
     """
 
     pixels: Pixels
@@ -170,6 +184,7 @@ class Radiograph:
     proxy: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     limb: Limb | None = None
+    look: Look | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2:

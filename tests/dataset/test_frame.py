@@ -242,6 +242,38 @@ def test_a_plate_as_filed_is_the_whole_source_in_its_present_grey_values() -> No
     assert (frame.render(plate) == 255 - frame.render(whole)).all()
 
 
+def test_a_plate_that_lies_as_filed_stays_what_it_is() -> None:
+    plate = frame.proxy_of(smooth(600, 400, 4095))
+    assert frame.as_filed(plate) is plate
+
+
+def test_what_was_seen_is_carried_as_long_as_the_frame_stays() -> None:
+    plain = frame.proxy_of(smooth(900, 700, 4095))
+    carrying = frame.with_look(plain, frame.seen(plain), plain)
+    assert frame.seen(carrying) is frame.seen(carrying)
+    assert frame.seen(frame.noted(carrying, "told")) is frame.seen(carrying)
+    patch = Cover(np.array([(60.0, 60.0), (90.0, 60.0), (90.0, 90.0)]), 4095)
+    for change in (
+        lambda image: image,
+        frame.inverted,
+        lambda image: frame.window(image, top=40, left=50, height=300, width=200),
+        lambda image: frame.turned(image, 12),
+        lambda image: frame.covered(image, [patch]),
+    ):
+        for longest in (frame.PROXY, 256):
+            assert (frame.seen(change(carrying), longest) == frame.seen(change(plain), longest)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("length", [1, 40, 256, 5000, 65536])
+def test_grey_values_are_looked_up_and_those_beyond_the_table_are_its_last(dtype: type, length: int) -> None:
+    rng = np.random.default_rng(length)
+    grey = rng.integers(0, 256, length).astype(np.uint8)
+    pixels = rng.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), (37, 53)).astype(dtype)
+    assert (frame.looked_up(pixels[2:, 5:], grey) == grey[np.minimum(pixels[2:, 5:].astype(int), length - 1)]).all()
+    assert frame.looked_up(pixels[:, :0], grey).shape == (37, 0)
+
+
 def test_a_turned_window_shows_what_it_shows_of_the_whole() -> None:
     turned_one = frame.scaled(frame.turned(smooth(900, 700, 4095), 20), height=330, width=270)
     whole = frame.render(turned_one)

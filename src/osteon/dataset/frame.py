@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.types import Cover, Frame, Limb, Pixels, Radiograph
+from osteon.types import Cover, Frame, Limb, Look, Pixels, Radiograph
 
 PROXY = 512
 """Longer side in pixels of the copy on which steps look."""
@@ -44,7 +44,7 @@ def proxy_pixels(radiograph: Radiograph) -> NDArray[np.uint8]:
     block = _block(radiograph)
     height, width = (max(1, side // block) for side in _size(radiograph.pixels))
     means = _resized(radiograph.pixels[: height * block, : width * block], (height, width))
-    return np.take(linear_grey(radiograph.white), means, mode="clip")
+    return looked_up(means, linear_grey(radiograph.white))
 
 
 def frame_of(radiograph: Radiograph) -> Frame:
@@ -57,6 +57,23 @@ def frame_of(radiograph: Radiograph) -> Frame:
 def linear_grey(white: int) -> NDArray[np.uint8]:
     """(white + 1,) uint8: the grey table that maps 0..white straight onto 0..255."""
     return np.round(np.arange(white + 1) * (255.0 / white)).astype(np.uint8)
+
+
+def proxy_grey(radiograph: Radiograph) -> NDArray[np.uint8]:
+    """(256,) uint8: the grey table of its frame, for the values of its proxy."""
+    places = np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)
+    return np.take(frame_of(radiograph).grey, places)
+
+
+def looked_up(pixels: Pixels, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w) uint8: the grey value of each pixel; the table's last one for what lies beyond the table."""
+    if not pixels.size:  # OpenCV makes nothing of it
+        return np.zeros(pixels.shape, np.uint8)
+    words = 2 ** (8 * pixels.dtype.itemsize)
+    if len(grey) < words:
+        grey = np.r_[grey, np.full(words - len(grey), grey[-1])]
+    # OpenCV takes no shorter table, but is several times as fast as NumPy; its hints do not say uint8, as the table.
+    return cv2.LUT(pixels, grey[:words])  # type: ignore[return-value]
 
 
 def window(radiograph: Radiograph, *, top: int, left: int, height: int, width: int) -> Radiograph:
@@ -101,8 +118,11 @@ def covered(radiograph: Radiograph, covers: Sequence[Cover]) -> Radiograph:
 
 def as_filed(radiograph: Radiograph) -> Radiograph:
     """The whole source, uncovered, in the grey values of the present frame."""
-    size, grey = _size(radiograph.pixels), frame_of(radiograph).grey
-    return replace(proxy_of(radiograph), frame=Frame(np.eye(2, 3), size, grey))
+    radiograph = proxy_of(radiograph)
+    size, present = _size(radiograph.pixels), frame_of(radiograph)
+    if present.size == size and not present.covers and np.array_equal(present.matrix, np.eye(2, 3)):
+        return radiograph
+    return replace(radiograph, frame=Frame(np.eye(2, 3), size, present.grey))
 
 
 def with_limb(radiograph: Radiograph, mask: NDArray[np.bool_], seen_by: Radiograph) -> Radiograph:
@@ -115,6 +135,11 @@ def with_limb(radiograph: Radiograph, mask: NDArray[np.bool_], seen_by: Radiogra
     """
     matrix = _after(frame_of(seen_by).matrix, _scaling(frame_of(seen_by).size, (mask.shape[0], mask.shape[1])))
     return replace(radiograph, limb=Limb(mask, matrix))
+
+
+def with_look(radiograph: Radiograph, image: NDArray[np.uint8], seen_by: Radiograph) -> Radiograph:
+    """The radiograph, carrying what `seen` shows in the frame of another, for steps that look at that very frame."""
+    return replace(radiograph, look=Look(image, frame_of(seen_by)))
 
 
 def seen_limb(radiograph: Radiograph, longest: int) -> NDArray[np.bool_] | None:
@@ -163,12 +188,15 @@ def seen(radiograph: Radiograph, longest: int = PROXY) -> NDArray[np.uint8]:
     Returns:
         (h, w) uint8, the frame's output shrunk to fit, never enlarged.
     """
-    frame, proxy = frame_of(radiograph), proxy_pixels(radiograph)
+    frame, look = frame_of(radiograph), radiograph.look
+    if look is not None and look.frame is frame and longest == PROXY:
+        return look.image
+    proxy = proxy_pixels(radiograph)
     small = _within(frame.size, longest)
     to_proxy = _scaling((1, 1), (_block(radiograph), _block(radiograph)))
     matrix = _seen_matrix(radiograph, longest)
-    grey = frame.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
-    return _painted(_shown(proxy, _after(to_proxy, matrix), small, grey), matrix, frame)
+    shown = _shown(proxy, _after(to_proxy, matrix), small, proxy_grey(radiograph))
+    return _painted(shown, matrix, frame)
 
 
 def _seen_matrix(radiograph: Radiograph, longest: int) -> NDArray[np.float64]:
@@ -208,9 +236,7 @@ def _shown(
     if box and (box[2] - box[0]) * (box[3] - box[1]) > _LARGEST:
         box = None
     warped = _resized(_cut(pixels, box, fill), size) if box else _turned(pixels, matrix, size, fill)
-    if warped.dtype == np.uint8 and len(grey) == 256:
-        return cv2.LUT(warped, grey)  # type: ignore[return-value]  # uint8, as the table
-    return np.take(grey, warped, mode="clip")
+    return looked_up(warped, grey)
 
 
 def _whole_window(matrix: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -276,11 +302,18 @@ def _about(
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """What of the pixels an output of this size shows, with a margin, and the matrix that takes the output there."""
     ends = np.array([(x, y, 1) for x in (-0.5, size[1] - 0.5) for y in (-0.5, size[0] - 0.5)]) @ matrix.T
-    low, high = np.floor(ends.min(axis=0)) - margin, np.ceil(ends.max(axis=0)) + margin
-    (height, width) = _size(pixels)
-    left, top = (int(v) for v in np.clip(low, 0, (width - 1, height - 1)))
-    right, bottom = (int(v) for v in np.clip(high + 1, (left + 1, top + 1), (width, height)))
+    across, down = ends.T.tolist()
+    (left, right), (top, bottom) = (
+        _within_side(math.floor(min(along)) - margin, math.ceil(max(along)) + margin, side)
+        for along, side in ((across, pixels.shape[1]), (down, pixels.shape[0]))
+    )
     return pixels[top:bottom, left:right], _after(np.array([[1.0, 0, -left], [0, 1.0, -top]]), matrix)
+
+
+def _within_side(first: int, last: int, side: int) -> tuple[int, int]:
+    """What of the pixels from first to last lies on a side so long, at least one: first, and one past the last."""
+    first = min(max(first, 0), side - 1)
+    return first, max(min(last + 1, side), first + 1)
 
 
 def _after(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:

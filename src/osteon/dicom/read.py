@@ -89,13 +89,13 @@ def bytes_of(source: Path | bytes) -> bytes:
     if not files.must_exist(source).is_file():
         raise UnreadableImage("not_an_image", f"{source} is a folder or device", remedy="give a file")
     try:
-        with source.open("rb") as stream:
+        with source.open("rb", buffering=0) as stream:  # a buffer would be put before the rest, which copies it
             head = stream.read(512)
             if not head or not _kind_of(head):
                 raise _not_an_image(source.name, empty=not head)
             if source.stat().st_size > MAX_BYTES:
                 raise UnreadableImage("too_large", f"{source.name} is larger than 256 MiB", remedy="split or reduce it")
-            stream.seek(0)  # rather than to put the head before the rest, which would copy it
+            stream.seek(0)
             return stream.read()
     except OSError as error:
         raise UnreadableImage(

@@ -3,16 +3,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
 from osteon.dataset.steps import CollimationCrop
 from osteon.dataset.steps.collimation import cropped_to_field
-from osteon.dataset.steps.field import exposed_field
+from osteon.dataset.steps.field import exposed_field, median
 from osteon.phantom.plates import KINDS, draw_plate
 from osteon.types import Radiograph
 
+SEEDS = st.integers(0, 2**32 - 1)
 SITE_KINDS = tuple(kind for kind in KINDS if kind != "joined")  # two exposures have two fields
 
 
@@ -102,3 +105,12 @@ def test_the_crop_of_phantom_plates_comes_closer_to_their_field_and_costs_no_bon
             closer.append((truth & kept).sum() / (truth | kept).sum() - truth.mean())
     assert hurt <= 1
     assert np.mean(closer) > 0.1
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, count=st.integers(1, 12_000), levels=st.sampled_from([1, 2, 3, 1000]), ordered=st.booleans())
+def test_the_median_is_that_of_numpy(seed: int, count: int, levels: int, ordered: bool) -> None:
+    rng = default_rng(seed)
+    values = (rng.integers(0, levels, count) / 7 if levels < 1000 else rng.gamma(1, 3, count)).astype(np.float32)
+    values = np.sort(values) if ordered else values
+    assert median(values) == float(np.median(values.astype(np.float64)))

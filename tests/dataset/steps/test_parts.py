@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -26,6 +27,12 @@ def test_a_plate_becomes_as_many_images_as_it_shows_limbs(kind: str) -> None:
     for seed in range(4):
         plate = a_plate(kind, seed)
         assert len(PartSplitter()(plate.radiograph())) == len(plate.parts)
+
+
+@pytest.mark.parametrize("kind", ["two", "joined", "wrist"])
+def test_what_the_step_has_seen_changes_nothing_for_those_after_it(kind: str) -> None:
+    for part in PartSplitter()(a_plate(kind, 1).radiograph()):
+        assert (frame.seen(part) == frame.seen(replace(part, look=None))).all()
 
 
 def test_each_part_shows_one_limb_nearly_whole_and_little_of_the_other() -> None:

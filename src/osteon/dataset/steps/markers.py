@@ -112,8 +112,7 @@ def _view(radiograph: Radiograph) -> tuple[NDArray[np.uint8], tuple[int, int], i
     edges = (corners @ placed.matrix[:, :2].T + placed.matrix[:, 2] + 0.5) / block
     left, top = (max(0, math.floor(low)) for low in edges.min(axis=0))
     right, bottom = (max(0, math.ceil(high)) for high in edges.max(axis=0))
-    grey = placed.grey[np.round(np.arange(256) * (radiograph.white / 255.0)).astype(int)]
-    return np.take(grey, proxy[top:bottom, left:right], mode="clip"), (left, top), block
+    return frame.looked_up(proxy[top:bottom, left:right], frame.proxy_grey(radiograph)), (left, top), block
 
 
 def _cover(points: Floats, ground: int, grey: NDArray[np.uint8]) -> Cover:
@@ -143,7 +142,8 @@ def find_marks(image: NDArray[np.uint8]) -> list[Mark]:
     found = [*spots(calm, True, noise), *spots(255 - calm, False, noise)]
     if not found:
         return []
-    below = np.cumsum(np.bincount(calm.ravel(), minlength=256)) / calm.size
+    counts = cv2.calcHist([calm], [0], None, [256], [0, 256]).ravel()
+    below = np.cumsum(counts, dtype=np.float64) / calm.size
     marks = [_mark(group, block, below) for group in _joined(found, max(small.shape))]
     return sorted(marks, key=lambda mark: (mark.polygon[:, 1].min(), mark.polygon[:, 0].min()))
 

@@ -40,10 +40,10 @@ class PartSplitter:
         seen = frame.seen(plate)
         found = limbs(seen)
         if len(found) < 2:
-            return [_carrying(radiograph, found, plate)]
+            return [_carrying(radiograph, found, plate, seen)]
         found = [limb for limb in found if _visible_share(radiograph, plate, seen.shape, limb) > 0.5]
         if len(found) < 2:
-            return [_carrying(radiograph, found, plate)]
+            return [_carrying(radiograph, found, plate, seen)]
         boxes = [_box(radiograph, plate, seen.shape, limb, self.margin) for limb in found]
         order = reading_order(boxes)
         parts = []
@@ -99,11 +99,12 @@ def reading_order(boxes: list[Box]) -> list[int]:
     return [k for row in rows for k in sorted(row, key=lambda i: boxes[i][0])]
 
 
-def _carrying(radiograph: Radiograph, found: list[Mask], plate: Radiograph) -> Radiograph:
-    """The radiograph with its one limb for the steps after this one, if it carries none and one was found."""
+def _carrying(radiograph: Radiograph, found: list[Mask], plate: Radiograph, seen: NDArray[np.uint8]) -> Radiograph:
+    """The radiograph with its one limb, and with what was seen of its plate, for the steps after this one; unless it
+    carries a limb, or none was found."""
     if radiograph.limb is not None or not found:
         return radiograph
-    return frame.with_limb(radiograph, found[0], plate)
+    return frame.with_look(frame.with_limb(radiograph, found[0], plate), seen, plate)
 
 
 def _to_source(

@@ -66,11 +66,10 @@ class Spot(NamedTuple):
 
 
 class _Scene(NamedTuple):
-    """An image on which marks are light, the ground of each pixel, the spread in 3 × 3 pixels, the mean noise."""
+    """An image on which marks are light, the ground of each pixel, the mean noise."""
 
     image: Numbers
     ground: Numbers
-    slope: Numbers
     noise: float
     light: bool
 
@@ -80,19 +79,11 @@ def spots(image: Image, light: bool, noise: float) -> Iterable[Spot]:
     longest = LARGEST * max(image.shape)
     ground = _ground(image, round(0.7 * longest))
     _, high = cv2.threshold(cv2.subtract(image, ground), _LIGHTER, 1, cv2.THRESH_BINARY)
-    high = _without_lines(high, longest)
-    _, found, boxes, _ = cv2.connectedComponentsWithStats(high, connectivity=8, ltype=cv2.CV_16U)
-    labels: NDArray[np.uint16] = np.asarray(found, np.uint16)
-    small = (np.maximum(boxes[:, 2], boxes[:, 3]) <= longest) & (boxes[:, 4] >= 4)
-    small[0] = False
-    if not small.any():
-        return
-    strokes = np.take(small.view(np.uint8), labels, mode="clip")  # which is quicker than to raise
+    strokes = _short(_without_lines(high, longest), longest)
     # A letter in a frame is one mark with its frame: what an outline encloses belongs to it.
     joined = cv2.dilate(strokes, np.ones((5, 7), np.uint8))
     outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    slope = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, _SQUARE)
-    scene = _Scene(image, ground, slope, noise, light)
+    scene = _Scene(image, ground, noise, light)
     for outline in outlines:
         left, top, width, height = cv2.boundingRect(outline)
         if max(width - 6, height - 4) < _SMALLEST * max(image.shape):
@@ -103,7 +94,7 @@ def spots(image: Image, light: bool, noise: float) -> Iterable[Spot]:
         cv2.drawContours(whole, [outline], -1, 1, cv2.FILLED, offset=(-right, -down))
         core = whole & strokes[window]
         if _may_be_a_mark(core, right, down, image.shape):
-            spot = _judged(scene, core, right, down, labels[window])
+            spot = _judged(scene, core, right, down)
             if spot:
                 yield spot
 
@@ -124,19 +115,35 @@ def _ground(image: Image, side: int) -> Numbers:
 
 def _without_lines(high: Numbers, longest: float) -> Numbers:
     """Pixels (0 or 1) less the upright and level lines, longer than any mark, that edge a field or a frame."""
-    return cv2.subtract(cv2.subtract(high, _upright_lines(high, longest)), _upright_lines(high.T, longest).T)
+    upright, level = _upright_lines(high, longest), _upright_lines(cv2.transpose(high), longest)
+    high = high if upright is None else cv2.subtract(high, upright)
+    return high if level is None else cv2.subtract(high, cv2.transpose(level))
 
 
-def _upright_lines(high: Numbers, longest: float) -> Numbers:
-    """Thin lines along the columns, found on blocks of 8 rows: a long line fills whole blocks."""
+def _upright_lines(high: Numbers, longest: float) -> Numbers | None:
+    """Thin lines along the columns, found on blocks of 8 rows: a long line fills whole blocks. None without any."""
     rows, columns = high.shape
     blocks = max(1, rows // 8)
-    high = np.ascontiguousarray(high)
-    full = cv2.resize(high[: 8 * blocks] * np.uint8(255), (columns, blocks), interpolation=cv2.INTER_AREA) // 255
+    full = np.minimum.reduce(high[: 8 * blocks].reshape(blocks, -1, columns), axis=1)
     long = cv2.morphologyEx(full, cv2.MORPH_OPEN, np.ones((max(2, round(longest / 8)), 1), np.uint8))
+    if not long.any():
+        return None
     broad = cv2.morphologyEx(long, cv2.MORPH_OPEN, np.ones((1, _LINE), np.uint8))
     thin = cv2.dilate(cv2.subtract(long, broad), np.ones((3, 1), np.uint8))  # its ends fill their blocks in part
     return cv2.resize(thin, (columns, rows), interpolation=cv2.INTER_NEAREST)
+
+
+def _short(high: Numbers, longest: float) -> Numbers:
+    """Those pixels (0 or 1) that touch no more than a mark is long, specks of less than four pixels left out."""
+    x, y, width, height = cv2.boundingRect(high)
+    strokes = np.zeros_like(high)
+    if width:
+        here = np.s_[y : y + height, x : x + width]
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(high[here], connectivity=8, ltype=cv2.CV_16U)
+        kept = np.zeros(2**16, np.uint8)
+        kept[1 : len(boxes)] = (np.maximum(boxes[1:, 2], boxes[1:, 3]) <= longest) & (boxes[1:, 4] >= 4)
+        strokes[here] = cv2.LUT(labels, kept)
+    return strokes
 
 
 def _may_be_a_mark(core: Numbers, x: int, y: int, shape: tuple[int, ...]) -> bool:
@@ -154,12 +161,13 @@ def _may_be_a_mark(core: Numbers, x: int, y: int, shape: tuple[int, ...]) -> boo
     return min(wide, tall) + 1 > _THREAD or max(wide, tall) <= 3 * _THREAD
 
 
-def _judged(scene: _Scene, core: Numbers, x: int, y: int, labels: Numbers) -> Spot | None:
+def _judged(scene: _Scene, core: Numbers, x: int, y: int) -> Spot | None:
     """The spot that these strokes make, if they are those of a mark; their window begins at a column and row."""
     left, top, width, height = cv2.boundingRect(core)
     window = slice(y, y + core.shape[0]), slice(x, x + core.shape[1])
     image, ground, inside = scene.image[window], scene.ground[window], core > 0
-    (steep,) = _percentiles(scene.slope[window][core > cv2.erode(core, _SQUARE)], 50)
+    slope = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, _SQUARE)  # the spread in 3 × 3 pixels
+    (steep,) = _percentiles(slope[core > cv2.erode(core, _SQUARE)], 50)
     if steep < _SHARP[0] * min(_CONTRAST):  # of all gates the one that most strokes fail
         return None
     outlines, _ = cv2.findContours(core, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -194,7 +202,7 @@ def _judged(scene: _Scene, core: Numbers, x: int, y: int, labels: Numbers) -> Sp
         return None
     box = x + left, y + top, x + left + width, y + top + height
     value = round(middle if scene.light else 255 - middle)
-    room, parts = _room(scene, box, middle, contrast), int(np.unique(labels[inside]).size)
+    room, parts = _room(scene, box, middle, contrast), cv2.connectedComponents(core)[0] - 1
     return Spot(*box, value, room, scene.light, disc, parts, sure)
 
 
