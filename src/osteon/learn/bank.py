@@ -3,7 +3,8 @@
 `bank.json` and `trunk.safetensors` are the trunk, `features.npy` (rows, flips, 2d) float32 is memory-mapped, and line i
 of `index.tsv` says which image row i is of, and the SHA-256 of the file that it was computed from. A line is written
 once its row is on the disk, so an interrupted run loses nothing that a line names; an image prepared anew gets a new
-row. A bank holds two flips of each image, or all four; its number of flips is settled when it is begun.
+row. A bank holds two flips of each image, or all four, and either pooled features or maps, which are (rows, flips, c,
+h, w) float16; both are settled when it is begun.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class FeatureBank:
         rows: image → row; the latest, if an image was prepared anew.
         content: image → SHA-256 of the prepared file.
         flips: 2 (as it is, left and right exchanged), or 4 (also top and bottom exchanged, and both).
+        maps: (c, h, w) of the maps of a flip; None for pooled features.
         computed, reused: of the call of `extract` that returned this bank, how many images were computed and how many
             were there already.
     """
@@ -49,6 +51,7 @@ class FeatureBank:
     rows: Mapping[str, int]
     content: Mapping[str, str]
     flips: int = FLIPS
+    maps: tuple[int, int, int] | None = None
     computed: int = 0
     reused: int = 0
 
@@ -68,12 +71,14 @@ class FeatureBank:
             trunk = TrunkSpec.from_json(described["trunk"])
             # A bank of two flips does not name their number: it is written as it was before there were four.
             flips = int(described.get("flips", FLIPS))
+            c, h, w = map(int, described.get("maps", (0, 0, 0)))
         except (KeyError, TypeError, ValueError) as error:
             raise BadTable(
                 f"{folder / BANK} describes no bank that this osteon knows ({error})", remedy=remedy
             ) from error
         lines = _lines(files.must_exist(folder / INDEX, remedy=remedy))
-        bank = cls(folder, trunk, {name: i for i, (name, _) in enumerate(lines)}, dict(lines), flips)
+        rows = {name: i for i, (name, _) in enumerate(lines)}
+        bank = cls(folder, trunk, rows, dict(lines), flips, (c, h, w) if c else None)
         if lines and len(bank._memory()) < len(lines):
             raise BadTable(f"{folder / FEATURES} holds fewer rows than its index", remedy=f"delete it and {remedy}")
         return bank
@@ -87,6 +92,11 @@ class FeatureBank:
         """
         path = self.folder / TRUNK
         return rebuild(self.trunk, weights.read(files.must_exist(path, remedy="compute the bank again")), str(path))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a row: (flips, 2d), or (flips, c, h, w) of maps."""
+        return (self.flips, *(self.maps or (2 * self.trunk.d,)))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -110,15 +120,29 @@ class FeatureBank:
                 f"the feature bank {self.folder} holds {self.flips} flips of each image, not {flips}",
                 remedy="compute a bank of four flips in another folder",
             )
-        missing = [image for image in images if image not in self.rows]
-        if missing:
-            raise NotFound(
-                f"the feature bank {self.folder} lacks {len(missing)} of {len(images)} images, e.g. {missing[0]}",
-                remedy="run `osteon features` on the folder that holds them",
+        if self.maps:
+            raise Mismatch(
+                f"the feature bank {self.folder} holds maps, not pooled features",
+                remedy="compute a bank of pooled features in another folder",
             )
-        if not len(images):
+        rows = self._rows_of(images)
+        if not len(rows):
             return np.empty((0, flips, 2 * self.trunk.d), np.float32)
-        return np.asarray(self._memory()[[self.rows[image] for image in images], :flips])
+        return np.asarray(self._memory()[rows, :flips])
+
+    def maps_of(self, images: Sequence[str], flips: NDArray[np.intp]) -> NDArray[np.float16]:
+        """Maps (n, c, h, w) of n images, each of the flip (n,) that is asked for.
+
+        Raises:
+            NotFound: if the bank lacks some of the images.
+            Mismatch: if it holds pooled features.
+        """
+        if not self.maps:
+            raise Mismatch(
+                f"the feature bank {self.folder} holds pooled features, not maps",
+                remedy="compute a bank of maps in another folder",
+            )
+        return np.asarray(self._memory()[self._rows_of(images), flips])
 
     def check_fresh(self, images: Mapping[str, Path]) -> None:
         """Checks that the features of these images were computed from the prepared files that are there now.
@@ -136,13 +160,22 @@ class FeatureBank:
                 remedy="run `osteon features` again",
             )
 
-    def _memory(self) -> NDArray[np.float32]:
+    def _rows_of(self, images: Sequence[str]) -> NDArray[np.intp]:
+        missing = [image for image in images if image not in self.rows]
+        if missing:
+            raise NotFound(
+                f"the feature bank {self.folder} lacks {len(missing)} of {len(images)} images, e.g. {missing[0]}",
+                remedy="run `osteon features` on the folder that holds them",
+            )
+        return np.array([self.rows[image] for image in images], np.intp)
+
+    def _memory(self) -> NDArray[Any]:
         path = files.must_exist(self.folder / FEATURES)
         try:
-            memory: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+            memory: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise BadTable(f"{path} is damaged ({error})", remedy="delete the bank and compute it again") from error
-        if memory.dtype != np.float32 or memory.shape[1:] != (self.flips, 2 * self.trunk.d):
+        if memory.dtype != _type_of(self.maps) or memory.shape[1:] != self.shape:
             raise BadTable(
                 f"{path} holds no features of {self.trunk.name}", remedy="delete the bank and compute it again"
             )
@@ -151,18 +184,18 @@ class FeatureBank:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What is to be added: the image, the SHA-256 of its prepared file, and its features (flips, 2d)."""
+    """What is to be added: the image, the SHA-256 of its prepared file, and its features as `FeatureBank.shape`."""
 
     image: str
     content: str
-    values: NDArray[np.float32]
+    values: NDArray[np.floating]
 
 
-def begin(folder: Path, trunk: Trunk, flips: int = FLIPS) -> FeatureBank:
+def begin(folder: Path, trunk: Trunk, flips: int = FLIPS, maps: tuple[int, int, int] | None = None) -> FeatureBank:
     """The bank in the folder, empty if there was none, ready to be added to.
 
     Raises:
-        Mismatch: if it holds features of another trunk, or another number of flips.
+        Mismatch: if it holds features of another trunk, another number of flips, or maps of another shape.
         CannotWrite: if it cannot be made.
     """
     spec = trunk.spec
@@ -170,12 +203,14 @@ def begin(folder: Path, trunk: Trunk, flips: int = FLIPS) -> FeatureBank:
         with _explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / FEATURES).open("wb") as stream:
-                _write_header(stream, 0, (flips, 2 * spec.d))
+                _write_header(stream, 0, (flips, *(maps or (2 * spec.d,))), _type_of(maps))
             (folder / INDEX).write_bytes(b"")
             with files.replacing(folder / TRUNK) as temporary:
                 weights.write(temporary, trunk.net.state_dict())
-        number = {} if flips == FLIPS else {"flips": flips}
-        files.write_json(folder / BANK, {"format": FORMAT, "trunk": asdict(spec), **number})
+        described: dict[str, Any] = {"format": FORMAT, "trunk": asdict(spec)}
+        described |= {} if flips == FLIPS else {"flips": flips}
+        described |= {"maps": list(maps)} if maps else {}
+        files.write_json(folder / BANK, described)
     bank = FeatureBank.open(folder)
     if bank.trunk != spec:
         raise Mismatch(
@@ -188,6 +223,9 @@ def begin(folder: Path, trunk: Trunk, flips: int = FLIPS) -> FeatureBank:
             f"the bank {folder} holds {bank.flips} flips of each image, not {flips}",
             remedy="choose another folder for the features",
         )
+    if bank.maps != maps:
+        held, wanted = (f"maps of {m[1]} × {m[2]}" if m else "pooled features" for m in (bank.maps, maps))
+        raise Mismatch(f"the bank {folder} holds {held}, not {wanted}", remedy="choose another folder for the features")
     return bank
 
 
@@ -209,7 +247,7 @@ def appending(folder: Path) -> Iterator[Callable[[list[Row]], None]]:
             values.seek(_HEADER_BYTES + count * block[0].nbytes)
             values.write(block.tobytes())
             count += len(rows)
-            _write_header(values, count, block.shape[1:])
+            _write_header(values, count, block.shape[1:], block.dtype)
             _to_disk(values)
             index.writelines(_line(row.image, row.content) for row in rows)
             _to_disk(index)
@@ -228,9 +266,14 @@ def _explaining(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_header(stream: BinaryIO, rows: int, shape: tuple[int, ...]) -> None:
-    """The header of a .npy file of (rows, *shape) float32; numpy pads it so that more rows need no more room."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, *shape)}
+def _type_of(maps: tuple[int, int, int] | None) -> np.dtype[Any]:
+    """Maps are many: half precision holds a thousandth of each value, and half of the bytes."""
+    return np.dtype("<f2" if maps else "<f4")
+
+
+def _write_header(stream: BinaryIO, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """The header of a .npy file of (rows, *shape) numbers; numpy pads it so that more rows need no more room."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, *shape)}
     stream.seek(0)
     np.lib.format.write_array_header_1_0(stream, header)
     if stream.tell() != _HEADER_BYTES:

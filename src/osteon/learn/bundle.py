@@ -7,7 +7,8 @@ origin), `README.md` the same for people. Nothing in it is code: a bundle from a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ from osteon.types import Calibration, Recipe
 __all__ = ["Bundle", "Figure", "Origin", "card", "load", "save"]
 
 FORMAT = 1
+LINEAR = "linear"
+"""The kind of head that a `bundle.json` has if it names none."""
+
 DESCRIPTION, WEIGHTS, CARD = "bundle.json", "weights.safetensors", "README.md"
 
-_REMEDY = "train it again, or copy the bundle again from where it came from"
+REMEDY = "train it again, or copy the bundle again from where it came from"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +125,21 @@ def load(folder: Path, task: str | None = None) -> Bundle:
         BadTable: if `bundle.json` is damaged.
         UnknownName: if it names a step, task or architecture that is not installed.
     """
+    content = described(folder, task)
+    with understood(folder):
+        return _from_json(content, folder, digest=files.digest_of(folder / DESCRIPTION))
+
+
+def described(folder: Path, task: str | None = None, *, head: str = LINEAR) -> dict[str, Any]:
+    """What the `bundle.json` of a folder says, if it is of this format, kind of head and task (None: any).
+
+    Raises:
+        NotFound, Mismatch, BadTable: as `load`.
+    """
     path = files.must_exist(folder / DESCRIPTION, remedy="pass the folder that `osteon train` wrote")
     content = files.read_json(path)
     if not isinstance(content, dict) or "format" not in content:
-        raise BadTable(f"{path} describes no bundle", remedy=_REMEDY)
+        raise BadTable(f"{path} describes no bundle", remedy=REMEDY)
     if content["format"] != FORMAT:
         raise Mismatch(
             f"{folder} is a bundle of format {content['format']}, this osteon reads format {FORMAT}",
@@ -134,10 +149,21 @@ def load(folder: Path, task: str | None = None) -> Bundle:
         raise Mismatch(
             f"the bundle {folder} answers “{content.get('task')}”, not “{task}”", remedy=f"pass a bundle for {task}"
         )
+    if content.get("head", LINEAR) != head:
+        raise Mismatch(
+            f"the bundle {folder} has a head of the kind {content.get('head', LINEAR)!r}, not {head!r}",
+            remedy="a healing score and a yes or no are two kinds of bundle: pass one of the kind that is asked for",
+        )
+    return content
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Inside, what cannot be understood of a `bundle.json` is an error that says so."""
     try:
-        return _from_json(content, folder, digest=files.digest_of(path))
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadTable(f"{path} is damaged ({type(error).__name__}: {error})", remedy=_REMEDY) from error
+        raise BadTable(f"{folder / DESCRIPTION} is damaged ({type(error).__name__}: {error})", remedy=REMEDY) from error
 
 
 def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
@@ -179,7 +205,7 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
 
 
 def _classifier(path: Path, digest: str, spec: TrunkSpec) -> Classifier:
-    tensors = weights.read(files.must_exist(path, remedy=_REMEDY), digest=digest)
+    tensors = weights.read(files.must_exist(path, remedy=REMEDY), digest=digest)
     prefix = "trunk.net."
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     classifier = Classifier(rebuild(spec, state, str(path)))

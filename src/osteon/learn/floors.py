@@ -85,19 +85,19 @@ def floors(
     """
     layout = lay_out(manifest)
     strengths = sorted(regularisations)
-    tags, sizes = _tags(manifest, layout), _sizes(manifest)
+    tags, sizes = tags_of(manifest, layout), _sizes(manifest)
     notes = {tables.FLOOR + "tags": f"fitted on {', '.join(tags)}"}
     scores: dict[str, Callable[[], Array]] = {
         "majority": lambda: _frequencies(pd.Series("", index=manifest.index), layout),
         "view": lambda: _frequencies(manifest["view"].fillna(""), layout),
-        "tags": lambda: _encoded(_encoder(manifest, tags), layout, strengths),
-        "size": lambda: _encoded(_encoder(sizes, list(sizes)), layout, strengths),
+        "tags": lambda: _encoded(encoder(manifest, tags), layout, strengths),
+        "size": lambda: _encoded(encoder(sizes, list(sizes)), layout, strengths),
     }
     if images is None:
         notes[tables.FLOOR + "thumbnail"] = "left out: no prepared images were given"
     else:
         pictures = images
-        scores["thumbnail"] = lambda: linear_scores(_thumbnails(manifest, pictures, layout), layout, strengths)[0]
+        scores["thumbnail"] = lambda: linear_scores(thumbnails(manifest, pictures, layout), layout, strengths)[0]
     frames = []
     for done, (name, compute) in enumerate(scores.items()):
         progress(done, len(scores))
@@ -139,7 +139,7 @@ def _encoded(encode: Encoder, layout: Layout, strengths: Sequence[float]) -> Arr
     return scores
 
 
-def _tags(manifest: pd.DataFrame, layout: Layout) -> list[str]:
+def tags_of(manifest: pd.DataFrame, layout: Layout) -> list[str]:
     """The columns that the tags-only floor may use: not excluded by name, not constant, not a name of the case."""
     known = manifest[layout.labelled]
     usable = []
@@ -171,8 +171,11 @@ def _numbers(values: pd.Series) -> Array | None:
     return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _encoder(table: pd.DataFrame, columns: Sequence[str]) -> Encoder:
-    """Numbers with the training mean where missing and an indicator of it; categories one-hot, rare levels pooled."""
+def encoder(table: pd.DataFrame, columns: Sequence[str]) -> Encoder:
+    """Columns as numbers: the training mean where one is missing, and an indicator of it; categories one-hot.
+
+    Levels of fewer than RAREST training cases are pooled.
+    """
     numeric = {column: values for column in columns if (values := _numbers(table[column])) is not None}
     levels = {column: table[column].astype("string").fillna("") for column in columns if column not in numeric}
 
@@ -198,7 +201,7 @@ def _sizes(manifest: pd.DataFrame) -> pd.DataFrame:
     return size.assign(aspect=size["rows"] / size["columns"])
 
 
-def _thumbnails(manifest: pd.DataFrame, images: Mapping[str, Path], layout: Layout) -> NDArray[np.float64]:
+def thumbnails(manifest: pd.DataFrame, images: Mapping[str, Path], layout: Layout) -> NDArray[np.float64]:
     """(n, 1, 32 · 32) grey values in 0..1; zeros for the rows that no model uses."""
     design = np.zeros((len(manifest), 1, THUMBNAIL**2))
     for row in np.flatnonzero(layout.fold != UNUSED):
