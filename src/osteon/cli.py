@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from osteon import __version__, cli_healing, cli_privacy, settings
+from osteon import __version__, cli_experiments, cli_healing, cli_privacy, settings
 from osteon.cli_healing import Naming, NamingName
 from osteon.console import (
     Json,
@@ -350,6 +350,9 @@ def read(
     with bars("read", as_json) as progress:
         done = verbs.read(files, bundle, out, overlays=overlays, settings=settings.load(), progress=progress)
     show(done.said, done.figures, as_json)
+
+
+app.command(epilog="Example: `osteon experiment hong2023 --out work/hong2023`")(cli_experiments.experiment)
 
 
 @app.command(epilog="Example: `osteon demo --out demo`")

@@ -1,0 +1,204 @@
+"""Published studies run again: the verb `experiment`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osteon import files, runs
+from osteon.errors import BadTable, unknown_name
+from osteon.settings import Settings
+from osteon.types import Progress, silent
+from osteon.verbs.data import healing, prepare, split
+from osteon.verbs.folders import MANIFEST, OPENINGS, SEALED, Done, argument, manifest_of, pictures
+from osteon.verbs.intake import ingest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from osteon.experiments.hong2023.plan import Plan, TrunkChoice
+    from osteon.learn.backbones import Trunk
+
+LABELS, TASK, RECORD = "labels.csv", "modified-rust", "run.json"
+
+Bars = Callable[[str], AbstractContextManager[Progress]]
+
+
+# One keyword for each thing that the command line hands over.
+def experiment(
+    name: str,
+    out: Path,
+    *,
+    data: Path | None = None,
+    scale: str = "small",
+    backbones: Sequence[str] = (),
+    inception: bool = False,
+    network_epochs: int | None = None,
+    seed: int = 0,
+    settings: Settings | None = None,
+    bars: Bars = lambda label: nullcontext(silent),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Done:
+    """Run a published study again: `report.html`, `report.json`, figures, curves and tables. Goes on after a kill.
+
+    Args:
+        name: of `osteon.experiments.EXPERIMENTS`.
+        out: folder of the results, of the finished stages, and of what had to be made of the data.
+        data: what `split`, `prepare` or `ingest` wrote, or a folder of images with its `labels.csv`; None makes a
+            phantom cohort of the scale's size.
+        scale: of the experiment's `SCALES`.
+        backbones: NAME or NAME=WEIGHTS of the frozen backbones to compare; none takes the plan's.
+        inception: also train InceptionV3 end to end.
+        network_epochs: of whole networks, instead of the plan's.
+        seed: of everything.
+        settings: of this machine.
+        bars: makes a progress bar for a stage.
+        tell: is given one sentence after each stage.
+    """
+    from osteon.evaluate.report import is_phantom
+    from osteon.experiments import EXPERIMENTS, hong2023
+
+    if name not in EXPERIMENTS:
+        raise unknown_name("experiment", name, EXPERIMENTS)
+    settings = settings or Settings()
+    plan = _plan(scale, backbones, inception, network_epochs)
+    arguments = {"name": name, "data": data, "plan": asdict(plan)}
+    inputs = [data] if data else []
+    with runs.recording("experiment", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
+        folder, prepared = _ready(data, out / "data", plan, seed, settings, bars, tell)
+        manifest = manifest_of(folder, "split", needs=["prepared", "group", "fold"])
+        around = hong2023.Run(
+            out=out,
+            seed=seed,
+            open_trunk=lambda choice: _trunk(choice, settings, seed),
+            open_sealed=(lambda: _answers(folder, by=name)) if (folder / SEALED).exists() else None,
+            openings=lambda: len(_openings(folder)),
+            phantom=is_phantom(manifest),
+            workers=settings.worker_count,
+            threads=settings.threads,
+            bars=bars,
+            tell=tell,
+        )
+        cohort = hong2023.cohort_of(manifest, pictures(prepared, manifest))
+        content = hong2023.run(cohort, plan, around)
+        result |= {name: content[name] for name in ("sentence", "phantom", "scale", "data", "openings")}
+        kfold, line = content["final"]["kfold"]["eighteen"], content["nested"]["validation"]["totals"].get("icc")
+        result |= {"final": {who: kfold[who]["macro_auroc"] for who in ("model", "view_only", "gain")}}
+        result |= {"nested": {"icc": line["figure"], "gain": line["gain"]} if line else None, "leak": content["leak"]}
+    return Done(f"{content['sentence']}\nReport: {out / 'report.html'}", result)
+
+
+def _plan(scale: str, backbones: Sequence[str], inception: bool, network_epochs: int | None) -> Plan:
+    from osteon.experiments.hong2023.plan import SCALES, TrunkChoice
+
+    if scale not in SCALES:
+        raise unknown_name("scale", scale, SCALES)
+    changed: dict[str, Any] = {"inception": inception}
+    if backbones:
+        changed["trunks"] = tuple(TrunkChoice.parse(text) for text in backbones)
+    if network_epochs is not None:
+        changed["network_epochs"] = network_epochs
+    return replace(SCALES[scale], **changed)
+
+
+def _ready(
+    data: Path | None,
+    work: Path,
+    plan: Plan,
+    seed: int,
+    settings: Settings,
+    bars: Bars,
+    tell: Callable[[str], None],
+) -> tuple[Path, Path]:
+    """The split and the prepared folder, made as far as they are not there."""
+    workers = settings.worker_count
+
+    def stage(name: str, verb: Callable[[Path, Progress], Done]) -> Path:
+        folder = work / name
+        if not (folder / RECORD).exists():
+            with bars(name) as progress:
+                tell(f"{name:<22} {verb(folder, progress).said}")
+        return folder
+
+    key: Path | None = None
+    if data is None:
+        from osteon.phantom.healing_plan import healing_plan
+
+        made = healing_plan(patients=plan.patients)
+        data = stage("cohort", lambda at, told: healing(at, made, seed=seed, workers=workers, progress=told))
+        key = _phantom_key(work, seed)
+    command = _command_of(data)
+    if command == "split":
+        return data, Path(argument(data, "prepared", "split"))
+    if command not in ("ingest", "prepare"):
+        source, labels = data, _labels_of(data)
+        data = stage(
+            "ingest",
+            lambda at, told: ingest(source, at, labels=labels, task=TASK, key=key, workers=workers, progress=told),
+        )
+        command = "ingest"
+    if command == "ingest":
+        ingested = data
+        data = stage("prepared", lambda at, told: prepare(ingested, at, size=plan.size, workers=workers, progress=told))
+    prepared = data
+    return (
+        stage("split", lambda at, told: split(prepared, at, test=plan.sealed, seed=seed, progress=told)),
+        prepared,
+    )
+
+
+def _command_of(folder: Path) -> str:
+    """The command that wrote a folder, "" if none did."""
+    files.must_exist(folder, remedy="pass a folder, or leave --data out for a phantom cohort")
+    return runs.read(folder).command if (folder / RECORD).exists() else ""
+
+
+def _labels_of(folder: Path) -> Path:
+    labels = folder / LABELS
+    if not labels.exists():
+        raise BadTable(
+            f"{folder} has neither a manifest nor a {LABELS}",
+            remedy=f"ingest it first: osteon ingest {folder} --labels … --task {TASK}, and pass what that wrote",
+        )
+    return labels
+
+
+def _phantom_key(work: Path, seed: int) -> Path:
+    """Phantoms have no secrets: a key from the seed keeps the promise of the same bytes."""
+    from osteon.dicom.pseudonyms import Key
+
+    path = work / "phantom.key"
+    if not path.exists():
+        Key(hashlib.sha256(f"osteon experiment {seed}".encode()).digest()).save(path)
+    return path
+
+
+def _trunk(choice: TrunkChoice, settings: Settings, seed: int) -> Trunk:
+    from osteon.learn.backbones import open_backbone
+
+    cache = Path(settings.weights) if settings.weights else None
+    return open_backbone(choice.backbone, choice.weights, seed=seed, cache=cache)
+
+
+def _answers(folder: Path, *, by: str) -> pd.DataFrame:
+    """The answers of the sealed part, after this opening has been written down."""
+    import pandas as pd
+
+    sealed = pd.read_parquet(folder / SEALED)
+    opening = {
+        "opened": datetime.now(UTC).isoformat(timespec="seconds"),
+        "predictions": f"experiment {by}",
+        "split": files.digest_of(folder / MANIFEST),
+    }
+    files.write_json(folder / OPENINGS, [*_openings(folder), opening])
+    return sealed
+
+
+def _openings(folder: Path) -> list[dict[str, Any]]:
+    path = folder / OPENINGS
+    return list(files.read_json(path)) if path.exists() else []
