@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -54,9 +55,12 @@ def frame_of(radiograph: Radiograph) -> Frame:
     return Frame(np.eye(2, 3), _size(radiograph.pixels), linear_grey(radiograph.white))
 
 
+@lru_cache(maxsize=16)  # images have so many depths of bits
 def linear_grey(white: int) -> NDArray[np.uint8]:
-    """(white + 1,) uint8: the grey table that maps 0..white straight onto 0..255."""
-    return np.round(np.arange(white + 1) * (255.0 / white)).astype(np.uint8)
+    """(white + 1,) uint8, not to be written to: the grey table that maps 0..white straight onto 0..255."""
+    grey = np.round(np.arange(white + 1) * (255.0 / white)).astype(np.uint8)
+    grey.flags.writeable = False
+    return grey
 
 
 def proxy_grey(radiograph: Radiograph) -> NDArray[np.uint8]:

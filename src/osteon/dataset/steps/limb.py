@@ -63,16 +63,18 @@ def foremost(image: Grey) -> tuple[Grey, Mask | None]:
     return shrunk(image), max(limbs(image), key=np.count_nonzero, default=None)
 
 
-def carried(radiograph: Radiograph) -> Radiograph:
-    """The radiograph with the limb that it shows, looked for unless it carries one of which a part can be seen.
-
-    It carries none if it shows none.
+def carried(radiograph: Radiograph) -> tuple[Radiograph, Mask | None]:
+    """The radiograph with the limb that it shows, looked for unless it carries one of which a part can be seen; and the
+    limb's mask, of the size of what `frame.seen` shows at LOOKED_AT. It carries none if it shows none.
     """
     mask = frame.seen_limb(radiograph, LOOKED_AT)
     if mask is not None and np.count_nonzero(mask) >= _LEAST * mask.size:
-        return radiograph
+        return radiograph, mask
     _, found = foremost(frame.seen(radiograph))
-    return replace(radiograph, limb=None) if found is None else frame.with_limb(radiograph, found, radiograph)
+    if found is None:
+        return replace(radiograph, limb=None), None
+    radiograph = frame.with_limb(radiograph, found, radiograph)
+    return radiograph, frame.seen_limb(radiograph, LOOKED_AT)
 
 
 def _limbs_in(small: Grey, region: Mask, depth: int) -> list[Mask]:

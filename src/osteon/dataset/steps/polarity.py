@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon.dataset import frame
-from osteon.dataset.steps.dividing import percentile
+from osteon.dataset.steps.dividing import percentiles
 from osteon.dataset.steps.field import exposed_field
 from osteon.types import Radiograph
 
@@ -106,7 +106,7 @@ def whiteness(image: NDArray[np.uint8]) -> float:
     where an even line parts the image, and something is seen on both sides, their odds are summed instead.
     """
     small = _small(image)
-    low, high = percentile(small, 1), percentile(small, 99)
+    low, high = percentiles(small, 1, 99)
     sides = [_cues(side, _CONTRAST * (high - low)) for side in _sides(small, low, high)]
     seen = sides if sides and None not in sides else [_cues(small)]
     return sum(float(np.dot(found, WEIGHTS)) for found in seen if found)
@@ -155,7 +155,7 @@ def _cues(small: Grey, least: float = _LEAST) -> Cues | None:
     core = _shrunk(inside, 3) if field.edges else inside
     core = core if np.count_nonzero(core) > 0.1 * core.size else inside
     values = small[core]
-    low, high = percentile(values, 1), percentile(values, 99)
+    low, high = percentiles(values, 1, 99)
     if high - low < max(least, _LEAST):
         return None
     grey = np.clip((small.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)

@@ -72,8 +72,7 @@ class RegionOfInterest:
 
     def _cut(self, radiograph: Radiograph) -> Radiograph | None:
         """The region; None if there is no limb, or if it would keep nearly all."""
-        radiograph = carried(radiograph)
-        mask = frame.seen_limb(radiograph, LOOKED_AT)
+        radiograph, mask = carried(radiograph)
         if mask is None:
             return None
         image = frame.seen(radiograph, LOOKED_AT)

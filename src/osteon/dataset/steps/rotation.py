@@ -44,8 +44,8 @@ class RotationAlignment:
         radiograph = frame.proxy_of(radiograph)
         if _is_turned(radiograph):
             return [radiograph]
-        radiograph = carried(radiograph)
-        small, mask = frame.seen(radiograph, LOOKED_AT), frame.seen_limb(radiograph, LOOKED_AT)
+        radiograph, mask = carried(radiograph)
+        small = frame.seen(radiograph, LOOKED_AT)
         turn = _turn(small, mask) if self.fingers_up else _axis(small, mask) or 0.0
         if abs(turn) < DEAD_BAND_DEG:
             return [radiograph]

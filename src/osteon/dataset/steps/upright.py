@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.dataset.steps.dividing import percentile
+from osteon.dataset.steps.dividing import percentiles
 
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -67,7 +67,7 @@ def distal_up(image: Grey, limb: Mask) -> bool:
 def end_profile(image: Grey, limb: Mask, heights: int = HEIGHTS) -> Floats:
     """The (MEASURES, heights) measures of a limb, from its upper end to its lower one; arguments as of `distal_up`."""
     mask, values = limb.astype(np.float32), image[limb]
-    low, high = percentile(values, 2), percentile(values, 98)
+    low, high = percentiles(values, 2, 98)
     calm = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
     grey = np.asarray((calm - np.float32(low)) / np.float32(max(high - low, 1)), np.float32)
     # Steps at the skin line, and where the plate ends, are none of the limb's.
