@@ -247,6 +247,7 @@ def features(
     weights: Annotated[str, typer.Option(help="`default`, `random`, `hub`, `hub:TAG`, or a local file.")] = "default",
     digest: Annotated[str, typer.Option(help="SHA-256 that the weights must have.")] = "",
     batch: Annotated[int, typer.Option(min=1, help="Images a step: 1 for a CPU, more for a GPU.")] = 1,
+    maps: Annotated[bool, typer.Option("--maps", help="Keep their places, as grades of cortices need.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a frozen backbone once, for each image and its mirror image."""
@@ -261,6 +262,7 @@ def features(
             weights=weights,
             digest=digest,
             batch=batch,
+            maps=maps,
             settings=chosen,
             progress=progress,
         )

@@ -9,6 +9,9 @@ import pytest
 
 from osteon import files, tables, verbs
 from osteon.errors import BadTable
+from osteon.learn import healing_bundle
+from osteon.learn.bundle import CARD
+from osteon.phantom.healing_plan import HealingPlan
 from osteon.tasks.rust import CORTICES
 from tests.make import some_grades, some_split_cases, with_grade_floors
 
@@ -57,3 +60,37 @@ def test_what_does_not_belong_to_grades_is_refused(tmp_path: Path) -> None:
     tables.write(sealed, held.iloc[1:], columns)
     with pytest.raises(BadTable, match="rows of the test part have no sealed grade"):
         verbs.evaluate(tmp_path, tmp_path / "out", manifest=tmp_path / "split", unseal=True)
+
+
+@pytest.fixture(scope="module")
+def healed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small cohort of healing tibiae, gone the way from files to a bundle."""
+    out = tmp_path_factory.mktemp("healing")
+    verbs.healing(out / "cohort", HealingPlan(patients=24, rows=250, columns=250), seed=5)
+    verbs.ingest(out / "cohort", out / "in", labels=out / "cohort" / "labels.csv", task="modified-rust")
+    verbs.prepare(out / "in", out / "prepared", size=96)
+    verbs.split(out / "prepared", out / "split", folds=3, test=0.2)
+    verbs.features(out / "prepared", out / "maps", maps=True)
+    verbs.train(out / "split", out / "model", bank=out / "maps")
+    return out
+
+
+def test_tibiae_go_from_files_to_a_judged_healing_score(healed: Path) -> None:
+    table = tables.read(healed / "model" / "predictions.parquet", tables.GRADES)
+    manifest = tables.read(healed / "split" / "manifest.parquet", tables.MANIFEST)
+    assert set(table["image"]) == set(manifest["image"])
+    assert table.loc[table["part"] == "test", "target"].isna().all()
+    done = verbs.evaluate(healed / "model", healed / "report", manifest=healed / "split", unseal=True)
+    assert done.figures["phantom"] and "hantom figure" in done.said
+    bundle = healing_bundle.load(healed / "model" / "bundle")
+    assert bundle.task == "modified-rust" and "phantom" in bundle.describe()
+    card = (healed / "model" / "bundle" / CARD).read_text()
+    assert "not a medical device" in card and "best floor" in card
+
+
+def test_maps_of_images_without_grades_make_no_healing_score(healed: Path, tmp_path: Path) -> None:
+    columns = tables.MANIFEST
+    manifest = tables.read(healed / "split" / "manifest.parquet", columns).drop(columns="medial")
+    tables.write(tmp_path / "split" / "manifest.parquet", manifest, columns)
+    with pytest.raises(BadTable, match="carries no grades; ingest with --task rust"):
+        verbs.train(tmp_path / "split", tmp_path / "model", bank=healed / "maps")

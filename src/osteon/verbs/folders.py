@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon import files, runs, tables
 from osteon.errors import BadTable, NotFound
-from osteon.types import Refusal
+from osteon.types import Estimate, Refusal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,3 +97,9 @@ def refused(codes: dict[str, int]) -> str:
     if not codes:
         return ", none refused"
     return f", {sum(codes.values())} refused ({', '.join(f'{n} {code}' for code, n in codes.items())})"
+
+
+def estimate_of(content: Mapping[str, Any]) -> Estimate:
+    """A figure of a report as it was before JSON."""
+    numbers = {key: float("nan") if content[key] is None else float(content[key]) for key in ("value", "low", "high")}
+    return Estimate(**numbers, n=int(content["n"]), note=str(content["note"]))

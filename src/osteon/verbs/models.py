@@ -12,7 +12,8 @@ from osteon.errors import BadTable
 from osteon.settings import Settings
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Estimate, Progress, silent
-from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, manifest_of, pictures
+from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, estimate_of, manifest_of, pictures
+from osteon.verbs.grading import train_healing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,19 +54,24 @@ def features(
     weights: str = "default",
     digest: str = "",
     batch: int = 1,
+    maps: bool = False,
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Done:
-    """Compute the features of a frozen backbone for every prepared image and its mirror image: a feature bank."""
+    """Compute the features of a frozen backbone for every prepared image and its mirror image: a feature bank.
+
+    With `maps` they are kept where they are, for what needs to know the place (`osteon.learn.maps`), not pooled.
+    """
     from osteon.learn.features import extract
 
     settings = settings or Settings()
     manifest = manifest_of(prepared, "prepare", needs=["prepared"])
     arguments = {"prepared": prepared.resolve(), "backbone": backbone, "weights": weights, "digest": digest}
+    arguments["maps"] = maps
     with runs.recording("features", out, arguments, inputs=[prepared]) as result:
         trunk = _trunk(backbone, weights, digest, settings)
         images = pictures(prepared, manifest)
-        bank = extract(trunk, images, out, batch=batch, threads=settings.threads, progress=progress)
+        bank = extract(trunk, images, out, maps=maps, batch=batch, threads=settings.threads, progress=progress)
         result |= {"backbone": str(bank.trunk), "images": len(images), "computed": bank.computed, "reused": bank.reused}
     kept = f", {bank.reused} were there already" if bank.reused else ""
     return Done(f"{bank.computed} images through {bank.trunk}{kept}", result)
@@ -87,7 +93,7 @@ def train(
     Args:
         split: what `split` wrote.
         out: folder for the results.
-        bank: what `features` wrote, to train a head on a frozen backbone; or
+        bank: what `features` wrote, to train a head on a frozen backbone, or a healing score if it holds maps; or
         images: what `prepare` wrote, to fine-tune the whole network as `tuning` says.
         tuning: how to fine-tune.
         seed: of fine-tuning, and of the bootstrap behind the bundle's figures.
@@ -99,10 +105,13 @@ def train(
     """
     from osteon.dataset import journal, steps
     from osteon.evaluate.report import evaluate
+    from osteon.learn.bank import FeatureBank
     from osteon.learn.bundle import Bundle, save
 
     if (bank is None) == (images is None):
         raise BadTable("train needs a feature bank or prepared images", remedy="pass either --features or --images")
+    if bank is not None and FeatureBank.open(bank).maps:
+        return train_healing(split, out, bank=bank, seed=seed, progress=progress)
     settings = settings or Settings()
     manifest = manifest_of(split, "split", needs=["prepared", "group", "fold"])
     prepared = images or Path(argument(bank or out, "prepared", "features"))
@@ -208,11 +217,11 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
     found = report["validation"]["discrimination"]
     cases = report["validation"]["cases"]
     best = found["best_floor"]
-    floor = _estimate(best["auroc"]) if best else Estimate(float("nan"), note="floor not available")
+    floor = estimate_of(best["auroc"]) if best else Estimate(float("nan"), note="floor not available")
     label = f" ({report['label']})" if report["label"] else ""
     figure = Figure(
         name=f"AUROC, mean of {found['folds_counted']} folds by patient{label}",
-        model=_estimate(found["auroc"]),
+        model=estimate_of(found["auroc"]),
         floor=floor,
         floor_name=best["title"] if best else "",
     )
@@ -226,8 +235,3 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
     commit, changed = runs.git_state()
     code = f"{commit}, with changes that were not committed" if changed else commit
     return Origin(data=data, commit=code, how=how, figures=(figure,), limits=limits)
-
-
-def _estimate(content: Mapping[str, Any]) -> Estimate:
-    numbers = {key: float("nan") if content[key] is None else float(content[key]) for key in ("value", "low", "high")}
-    return Estimate(**numbers, n=int(content["n"]), note=str(content["note"]))
