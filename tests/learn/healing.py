@@ -44,6 +44,10 @@ def some_maps(cases: pd.DataFrame, *, noise: float = 0.3, seed: int = 0) -> NDAr
     for row, case in enumerate(cases.to_dict("records")):
         height = rng.integers(0, 5)
         for cortex in rust.SHOWN[case["view"]]:
-            if not pd.isna(case[cortex]):
-                maps[row, (int(case[cortex]) or 6) - 1, height : height + 4, COLUMN[cortex]] += 4
+            if pd.isna(case[cortex]):
+                continue
+            if case[cortex] == 0:
+                maps[row, 5, :, COLUMN[cortex]] += 8
+            else:
+                maps[row, int(case[cortex]) - 1, height : height + 4, COLUMN[cortex]] += 4
     return maps.astype(np.float16)
