@@ -139,6 +139,10 @@ def test_each_step_goes_on_with_what_the_one_before_chose(ran: Ran) -> None:
     assert ran.report["final"]["kfold"]["network"] == best["network"]
     assert [row["published"] and row["published"]["auroc"] for row in frozen] == [0.784, None]
     assert "ImageNet" in frozen[0]["network"] and "random" in frozen[1]["network"]
+    assert ran.report["nested"]["network"] == best["network"]
+    assert frozen[0]["network"].startswith(ran.report["ours"]["network"])
+    text = (ran.out / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    assert text.count(best["network"]) > 4 and text.count(ran.report["ours"]["network"]) > 5
 
 
 @pytest.mark.parametrize("stage", ["lenet", "final", "final-by-patient"])

@@ -136,8 +136,13 @@ def report_of(
         "final": {"kfold": kfold, **_test(found, plan, seed=seed)},
         "by_patient": by_patient,
         "leak": [{**row, "short": short} for row, short in zip(leak, _LEAK_SHORT, strict=True)],
-        "nested": {"model": NESTED, "chosen": list(found.nested.chosen), **_parts(full["nested"])},
-        "ours": {"model": OURS, **_parts(full["ours"])},
+        "nested": {
+            "model": NESTED,
+            "network": found.baselines[found.best].network,
+            "chosen": list(found.nested.chosen),
+            **_parts(full["nested"]),
+        },
+        "ours": {"model": OURS, "network": _frozen(found)[0], **_parts(full["ours"])},
         "openings": openings,
         "published": {"regimes": story.REGIMES, "test": story.TEST},
         "settings": {
@@ -192,6 +197,11 @@ def _data(cohort: Cohort, plan: Plan) -> dict[str, Any]:
     }
 
 
+def _frozen(found: Found) -> list[str]:
+    """The frozen backbones that were compared, and their weights; osteon's own model reads maps of the first."""
+    return [outcome.network.removesuffix(HEAD) for outcome in found.baselines if outcome.name not in KEYS]
+
+
 def _compared(found: Found, plan: Plan) -> list[dict[str, Any]]:
     table = found.cohort.table
     return compared(
@@ -199,7 +209,7 @@ def _compared(found: Found, plan: Plan) -> list[dict[str, Any]]:
         images=len(table),
         patients=int(table["patient"].nunique()),
         sealed=int(found.cohort.sealed.sum()),
-        frozen=[o.network.removesuffix(HEAD) for o in found.baselines if o.name not in KEYS],
+        frozen=_frozen(found),
     )
 
 
