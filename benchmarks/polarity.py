@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve()
 SHARED = HERE.parents[2] / "shared" / "data"
 FRACATLAS = SHARED / "fracatlas"
 FRACATLAS_300 = (HERE.parent / "fracatlas_300.txt").read_text().split()
-STREAM = 1_000
+STREAM = 21_000
 DICOM = ("RG1_JLSN", "RG2_UNC", "RG3_UNC", "CHEST_DX_Canon_966_fixed", "HAND_CR", "TEETH_CR", "THORAX_DX")
 
 Image = NDArray[np.uint8]

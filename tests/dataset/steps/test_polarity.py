@@ -12,6 +12,7 @@ from numpy.random import default_rng
 from osteon.dataset import frame
 from osteon.dataset.frame import proxy_pixels
 from osteon.dataset.steps import ColourInversion
+from osteon.dataset.steps.field import exposed_field
 from osteon.dataset.steps.polarity import WEIGHTS, corner_rule, cues, shows_dark_bone, whiteness
 from osteon.dicom.read import read
 from osteon.phantom.plates import KINDS, Dirt, draw_plate
@@ -91,6 +92,19 @@ def test_the_fields_of_joined_plates_outvote_their_shutters() -> None:
     wrong = sum(shows_dark_bone(image) != plate.inverted for image, plate in zip(seen, plates, strict=True))
     corner = sum(corner_rule(image) != plate.inverted for image, plate in zip(seen, plates, strict=True))
     assert wrong <= 2 < corner  # every one is collimated: judged as a whole, six are wrong
+
+
+@pytest.mark.parametrize("seed", [774, 1093])
+def test_scattered_radiation_beyond_a_collimator_hides_no_edge(seed: int) -> None:
+    plate = draw_plate(default_rng((1_000, seed)), kind="leg")  # white beyond its field, but for a glow beside it
+    seen = proxy_pixels(plate.radiograph())
+    small = cv2.resize(seen, (124, 160), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    truth = np.zeros(plate.values.shape, np.uint8)
+    cv2.fillConvexPoly(truth, np.rint(plate.fields[0]).astype(np.int32), 1)
+    inside = cv2.resize(truth, (124, 160), interpolation=cv2.INTER_NEAREST) > 0
+    wrong = [np.mean(exposed_field(small, past_glow=past).mask() != inside) for past in (True, False)]
+    assert wrong[0] < wrong[1] / 2
+    assert shows_dark_bone(seen) == plate.inverted
 
 
 def test_an_empty_side_of_a_plate_has_no_say() -> None:

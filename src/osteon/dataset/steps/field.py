@@ -32,6 +32,10 @@ _PARALLEL = 0.5  # the same along any one line beside the edge: a bone beside it
 _STEEP = 0.25, 0.5  # of the slope of an edge: what is as steep counts; the second where the edge itself is a cliff
 _STEEP_WITHIN = 2.0, 16.0  # grey levels a pixel
 _CLIFF = 28.0  # grey levels a pixel: steeper than bone or skin
+_BLUR = 3.5  # work pixels: reach of the blur of an edge
+_BAND = 0.15  # of the field so far: what is between a frame and a collimator is no more
+_GLOW = 14.0  # work pixels: reach of scattered radiation beyond an edge
+_ALIGNED = 0.9  # cosine of the angle between the slope of that and the slope of the edge
 _MOST = 0.4  # of the field so far: an edge beyond which more lies is no border but a dividing line
 _RISE = (
     0.25,
@@ -82,17 +86,21 @@ class Field:
         return inside
 
 
-def exposed_field(image: NDArray[np.uint8]) -> Field:
-    """The exposed field of a (h, w) uint8 image, possibly turned; the whole image if it shows no edge of one."""
+def exposed_field(image: NDArray[np.uint8], *, past_glow: bool = False) -> Field:
+    """The exposed field of a (h, w) uint8 image, possibly turned; the whole image if it shows no edge of one.
+
+    With `past_glow`, the glow of scattered radiation beyond a collimator, and the blur of a frame around it, do not
+    count as something drawn. More fields are found, and of a few more some is lost: to judge an image by, not to crop.
+    """
     size = (int(image.shape[0]), int(image.shape[1]))
     shrink = min(1.0, WORK / max(size))
     height, width = (max(1, round(side * shrink)) for side in size)
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    edges = tuple(Edge(e.across, e.down, (e.far + _OUTWARD) / shrink) for e in _edges(small))
+    edges = tuple(Edge(e.across, e.down, (e.far + _OUTWARD) / shrink) for e in _edges(small, past_glow))
     return Field(_clipped(size, edges), edges, size)
 
 
-def _edges(small: Plane) -> list[Edge]:
+def _edges(small: Plane, past_glow: bool) -> list[Edge]:
     """Edges of the field in an image of WORK pixels."""
     dx, dy, slope = _slopes(small, 0.8)
     least = max(1.5, 3 * median(slope.ravel()))  # grey levels a pixel: over noise, if the image is noisy
@@ -110,8 +118,8 @@ def _edges(small: Plane) -> list[Edge]:
         slope=slope[rows, columns],
     )
     found: list[tuple[Edge, float]] = []
-    calm = _slopes(small, 1.5)[2]
-    inside = np.ones(small.shape, bool)
+    calm_x, calm_y, calm = _slopes(small, 1.5)
+    inside, clear = np.ones(small.shape, bool), np.ones(small.shape, bool)  # clear of the blur of edges found so far
     x, y = _centred(width), _centred(height)[:, None]
     # Outermost first: a frame goes before the shutters that it frames.
     for edge, steep in sorted(_straight(votes, small.shape), key=lambda pair: -pair[0].far):
@@ -121,10 +129,25 @@ def _edges(small: Plane) -> list[Edge]:
             continue
         share = _STEEP[steep > _CLIFF]
         lively = calm > np.clip(share * steep, *_STEEP_WITHIN)
-        if _is_empty(lively, inside & (distance > 3.5), distance) and not _is_skin(small, inside, distance, steep):
+        if past_glow and steep > _CLIFF:
+            lively &= ~_glow(edge.across * calm_x + edge.down * calm_y, calm, distance)
+        # A frame has more than one side; without one, what lies between two edges may be a limb.
+        framed = any(edge.across * other.across + edge.down * other.down < 0.5 for other, _ in found)
+        shown = clear if past_glow and framed and lost <= _BAND else inside
+        if _is_empty(lively, shown & (distance > _BLUR), distance) and not _is_skin(small, inside, distance, steep):
             found.append((edge, steep))
             inside &= distance <= _OUTWARD
+            clear &= distance < -_BLUR
     return _agreeing(found)
+
+
+def _glow(outward: Plane, slope: Plane, distance: Plane) -> Mask:
+    """Where, beside an edge, the grey value goes on the way that it goes at the edge, as scattered radiation fades.
+
+    `outward` is the slope in the direction in which `distance` from the edge grows, `slope` that in its own.
+    """
+    way = math.copysign(1.0, float(outward[np.abs(distance) < 1].mean()))
+    return (distance > 0) & (distance < _GLOW) & (way * outward > _ALIGNED * slope)
 
 
 def _is_empty(lively: NDArray[np.bool_], beyond: NDArray[np.bool_], distance: Plane) -> bool:

@@ -149,7 +149,7 @@ def _sides(small: Grey, low: float, high: float) -> tuple[Grey, ...]:
 
 def _cues(small: Grey, least: float = _LEAST) -> Cues | None:
     """The cues of an image of SIDE pixels; None if the range of grey values in its field is less than `least`."""
-    field = exposed_field(small)
+    field = exposed_field(small, past_glow=True)
     inside = field.mask()
     # The blur of its edge is no part of the field.
     core = _shrunk(inside, 3) if field.edges else inside
