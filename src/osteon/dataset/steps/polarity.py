@@ -56,7 +56,7 @@ class Cues(NamedTuple):
 WEIGHTS = Cues(quiet=3.06, edge=8.66, mode=2.41, ridges=4.37, ends=2.70)
 """Log odds per unit of each cue, fitted by `benchmarks/polarity_fit.py` on 880 phantom plates and 892 FracAtlas
 pictures, none of which is among those that results are reported on. The field was then sought in a finer copy,
-and not past the glow of scattered radiation; a refit to the smaller copy gained nothing (see `docs/results/steps.md`)."""
+and not past the glow beside a collimator; a refit to the smaller copy gained nothing (see `docs/results/steps.md`)."""
 
 
 @dataclass(frozen=True)
