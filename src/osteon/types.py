@@ -59,9 +59,9 @@ class Header:
     """What a file says about its image, besides the pixels; "" or None where it says nothing.
 
     Sources are DICOM attributes (PS3.3): PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID,
-    AccessionNumber, Modality, BodyPartExamined, StudyDescription, SeriesDescription, ProtocolName, ViewPosition or
-    ViewCodeSequence, ImageLaterality or Laterality, PatientSex, PatientAge, Manufacturer and ManufacturerModelName.
-    PNG and JPEG files leave nearly all of it empty.
+    AccessionNumber, StudyDate, Modality, BodyPartExamined, StudyDescription, SeriesDescription, ProtocolName,
+    ViewPosition or ViewCodeSequence, ImageLaterality or Laterality, PatientSex, PatientAge, Manufacturer and
+    ManufacturerModelName. PNG and JPEG files leave nearly all of it empty.
     """
 
     patient: str = ""
@@ -69,6 +69,7 @@ class Header:
     series: str = ""
     instance: str = ""
     accession: str = ""
+    date: str = ""  # of the study, YYYYMMDD; months between visits follow from it, and no table holds it
     modality: str = ""
     body_part: str = ""  # the tag as it stands: free text
     study_description: str = ""  # free text, as are the next two; they may hold names
@@ -314,6 +315,51 @@ class Reading:
     threshold: float
     bundle: str  # digest of the bundle
     note: str  # how far the probability may be trusted
+
+
+@dataclass(frozen=True)
+class CortexReading:
+    """What a bundle says of one cortex at one visit.
+
+    Attributes:
+        cortex: anterior, posterior, medial or lateral.
+        grade: the expected grade, rounded; None if no image shows the cortex, or it probably cannot be graded.
+        probabilities: of the grades 1, 2, …; () if no image shows the cortex.
+        scoreable: probability that it can be graded; None likewise.
+    """
+
+    cortex: str
+    grade: int | None
+    probabilities: tuple[float, ...]
+    scoreable: float | None
+
+
+@dataclass(frozen=True)
+class VisitReading:
+    """What a bundle says of one visit: its cortices and their total, which is never guessed.
+
+    Attributes:
+        study, patient: as the files say.
+        month: since the injury if its date was given, else since the first of the visits read together; None undated.
+        cortices: all four.
+        total: the expected one. low, high: its interval. None for a visit without one of its views, or with a cortex
+            that probably cannot be graded.
+        images: those that were read. refusals: those that were not.
+        bundle: digest.
+        note: on what authority.
+    """
+
+    study: str
+    patient: str
+    month: float | None
+    cortices: tuple[CortexReading, ...]
+    total: float | None
+    low: float | None
+    high: float | None
+    images: tuple[ImageReading, ...]
+    refusals: tuple[Refusal, ...]
+    bundle: str
+    note: str
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from osteon import files, tables, verbs
+from osteon import files, tables, verbs, visit_reader
 from osteon.errors import BadTable
 from osteon.learn import healing_bundle
 from osteon.learn.bundle import CARD
@@ -94,3 +95,34 @@ def test_maps_of_images_without_grades_make_no_healing_score(healed: Path, tmp_p
     tables.write(tmp_path / "split" / "manifest.parquet", manifest, columns)
     with pytest.raises(BadTable, match="carries no grades; ingest with --task rust"):
         verbs.train(tmp_path / "split", tmp_path / "model", bank=healed / "maps")
+
+
+def test_visits_of_a_patient_become_a_trajectory(healed: Path, tmp_path: Path) -> None:
+    truth = pd.read_parquet(healed / "cohort" / "truth.parquet")
+    several = truth.groupby("patient").filter(lambda mine: mine["study"].nunique() > 1)
+    mine = several[several["patient"] == several["patient"].iloc[0]]
+    done = verbs.read([healed / "cohort" / path for path in mine["image"]], healed / "model", tmp_path / "out")
+    readings = done.figures["readings"]
+    assert {reading["study"] for reading in readings} and len(readings) == mine["study"].nunique()
+    months = sorted(mine.groupby("study")["month"].first())
+    since = sorted(reading["month"] for reading in readings)
+    assert since == pytest.approx([month - months[0] for month in months], abs=1.5)
+    for reading in readings:
+        seen = {cortex["cortex"] for cortex in reading["cortices"] if cortex["probabilities"]}
+        assert len(seen) in (2, 4) and len(reading["images"]) in (1, 2)
+        if reading["total"] is not None:
+            assert len(seen) == 4 and reading["low"] <= reading["total"] <= reading["high"]
+    trajectories = files.read_json(tmp_path / "out" / "trajectories.json")["patients"]
+    assert [one["patient"] for one in trajectories] == ["patient 1"] and len(trajectories[0]["visits"]) == len(readings)
+    drawn = (tmp_path / "out" / "trajectory-1.svg").read_text()
+    assert mine["patient"].iloc[0] not in drawn and "not a medical device" in done.said
+
+
+def test_a_visit_with_one_view_has_grades_and_no_total(healed: Path) -> None:
+    truth = pd.read_parquet(healed / "cohort" / "truth.parquet")
+    image = healed / "cohort" / truth.loc[truth["view"] == "AP", "image"].iloc[0]
+    bundle = healing_bundle.load(healed / "model" / "bundle")
+    early, late = (visit_reader.read_visits([[image]], bundle, injured=date(2019, 1, day))[0] for day in (1, 31))
+    assert early.total is None and early.month is not None and late.month is not None
+    assert early.month - late.month == pytest.approx(30 / (365.25 / 12))
+    assert [c.cortex for c in early.cortices if c.probabilities] == ["medial", "lateral"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from osteon.dicom.attributes import Attributes
 from osteon.types import LATERALITIES, Header
@@ -55,6 +56,7 @@ def header_of(attributes: Attributes, *, bits: int, transfer_syntax: str) -> Hea
         series=attributes.text("SeriesInstanceUID"),
         instance=attributes.text("SOPInstanceUID"),
         accession=attributes.text("AccessionNumber"),
+        date=date_of(attributes),
         modality=modality_of(attributes),
         body_part=attributes.text("BodyPartExamined"),
         study_description=attributes.text("StudyDescription"),
@@ -135,6 +137,18 @@ def laterality_of(attributes: Attributes) -> str:
     if image in LATERALITIES and series in LATERALITIES and image != series:
         attributes.note(f"ImageLaterality {image} contradicts Laterality {series}; the image counts")
     return next((side for side in (image, series) if side in LATERALITIES), "")
+
+
+def date_of(attributes: Attributes) -> str:
+    """StudyDate as YYYYMMDD (PS3.5 6.2, DA); anything else is noted and ignored."""
+    text = attributes.text("StudyDate").replace(".", "")  # ACR-NEMA wrote points
+    try:
+        if text:
+            datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        attributes.note("StudyDate is no date and was ignored")
+        return ""
+    return text
 
 
 def age_of(attributes: Attributes) -> float | None:

@@ -157,6 +157,18 @@ def described(folder: Path, task: str | None = None, *, head: str = LINEAR) -> d
     return content
 
 
+def head_of(folder: Path) -> str:
+    """The kind of head of the bundle in a folder: LINEAR, or that of another kind of bundle.
+
+    Raises:
+        NotFound: if there is no bundle.
+    """
+    content = files.read_json(
+        files.must_exist(folder / DESCRIPTION, remedy="pass the folder that `osteon train` wrote")
+    )
+    return str(content.get("head", LINEAR)) if isinstance(content, dict) else LINEAR
+
+
 @contextmanager
 def understood(folder: Path) -> Iterator[None]:
     """Inside, what cannot be understood of a `bundle.json` is an error that says so."""

@@ -7,10 +7,11 @@ that `osteon --help` is quick.
 from osteon.verbs.data import healing, hospital, phantom, prepare, split
 from osteon.verbs.folders import Done
 from osteon.verbs.intake import export, ingest
-from osteon.verbs.judgement import evaluate, read
+from osteon.verbs.judgement import evaluate
 from osteon.verbs.models import Tuning, features, train
 from osteon.verbs.privacy import check, deidentify
 from osteon.verbs.ratings import agreement
+from osteon.verbs.reading import read
 
 __all__ = [
     "Done",

@@ -1,18 +1,16 @@
-"""What a model is worth, and what it says: the verbs `evaluate` and `read`."""
+"""What a model is worth: the verb `evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon import files, runs, tables
-from osteon.errors import BadTable, NotFound, UnreadableImage
-from osteon.settings import Settings
-from osteon.types import Progress, Reading, silent
-from osteon.verbs.folders import BUNDLE, OPENINGS, OVERLAYS, PREDICTIONS, READINGS, SEALED, Done, manifest_of
+from osteon.errors import BadTable, NotFound
+from osteon.types import Progress, silent
+from osteon.verbs.folders import OPENINGS, PREDICTIONS, SEALED, Done, manifest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,88 +116,6 @@ def _judge_grades(table: pd.DataFrame, context: _Context, out: Path) -> tuple[di
     return content, {name: totals[name] for name in ("icc", "mae") if name in totals} | {
         "test": {"state": content["test"]["state"]}
     }
-
-
-def read(
-    paths: Sequence[Path],
-    bundle: Path,
-    out: Path,
-    *,
-    overlays: bool = True,
-    settings: Settings | None = None,
-    progress: Progress = silent,
-) -> Done:
-    """Read studies with a bundle: `readings.json`, and overlays that show where the model looked.
-
-    Args:
-        paths: files of one or several studies, or folders of them.
-        bundle: what `train` wrote, or the `bundle` folder in it.
-        out: folder of the readings.
-        overlays: whether to write overlays.
-        settings: of this machine.
-        progress: told of studies read.
-
-    Raises:
-        UnreadableImage: if not one of the files can be read.
-    """
-    import torch
-
-    from osteon import reader
-    from osteon.learn.bundle import load
-
-    # Threads that share one image wait for each other: seconds on a busy machine, for little gain on a quiet one.
-    torch.set_num_threads(settings.threads if settings and settings.threads else 1)
-    bundle = bundle / BUNDLE if (bundle / BUNDLE).is_dir() else bundle
-    loaded = reader.ready(load(bundle, task="fracture"))
-    studies = _studies(paths)
-    arguments = {"files": sum(map(len, studies)), "overlays": overlays, "bundle": bundle}
-    with runs.recording("read", out, arguments, inputs=[bundle]) as result:
-        readings = []
-        for done, study in enumerate(studies, start=1):
-            readings.append(reader.read(study, loaded, overlays=out / OVERLAYS if overlays else None))
-            progress(done, len(studies))
-        if not any(reading.images for reading in readings):
-            first = readings[0].refusals[0]
-            raise UnreadableImage(first.code, f"{first.path}: {first.reason}", remedy=first.remedy)
-        files.write_json(out / READINGS, [asdict(reading) for reading in readings])
-        result |= {"studies": len(readings), "images": sum(len(r.images) for r in readings), "bundle": loaded.digest}
-    said = [_said(reading) for reading in readings]
-    said += [
-        *dict.fromkeys(reading.note for reading in readings),
-        loaded.describe(),
-        "Research software, not a medical device.",
-    ]
-    return Done("\n".join(said), {"readings": [asdict(reading) for reading in readings]})
-
-
-def _said(reading: Reading) -> str:
-    lines = [f"not read: {refusal.path}: {refusal.reason}; {refusal.remedy}" for refusal in reading.refusals]
-    if reading.finding:
-        names = ", ".join(image.path for image in reading.images)
-        figures = f"probability {reading.finding.probability:.2f}, cut-off {reading.threshold:.2f}"
-        lines.insert(0, f"{reading.decision}: {figures} ({names})")
-    return "\n".join(lines)
-
-
-def _studies(paths: Sequence[Path]) -> list[list[Path]]:
-    """The files in order, those of one study together; a file that names no study is a study of its own."""
-    from osteon.dataset.sources import files_given
-    from osteon.dicom.read import peek
-
-    given = []
-    for path in paths:
-        files.must_exist(path)
-        given += [path / inner for inner in files_given(path, archives=False)] if path.is_dir() else [path]
-    if not given:
-        raise NotFound("there are no files to read", remedy="pass radiographs, or a folder that holds some")
-    studies: dict[str, list[Path]] = {}
-    for path in given:
-        try:
-            study = peek(path)[0].study
-        except UnreadableImage:
-            study = ""  # the reader says why it cannot be read
-        studies.setdefault(study or str(path), []).append(path)
-    return list(studies.values())
 
 
 def _opened(manifest: Path, table: pd.DataFrame, *, by: Path) -> pd.DataFrame:
