@@ -25,6 +25,7 @@ __all__ = ["as_tf2_wrote", "inception_v3", "keras", "output_of", "save_model"]
 
 def inception_v3(*, height: int, width: int, seed: int, **options: Any) -> Any:
     """Keras's InceptionV3 with random weights, the statistics of its normalisations too."""
+    keras.utils.clear_session()  # layers are numbered over all models of a session, and tests name some
     keras.utils.set_random_seed(seed)
     model = keras.applications.InceptionV3(weights=None, input_shape=(height, width, 3), **options)
     rng = np.random.default_rng(seed)
