@@ -1,4 +1,4 @@
-"""Shared switches: what is not here is skipped by name."""
+"""Shared switches: what is not here is skipped by name; properties are tried on the same examples in every run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import shutil
 
 import matplotlib
 import pytest
+from hypothesis import settings
 
 from tests.make import SHARED
 
 matplotlib.use("Agg")
+
+# A red run means a change broke something, not that this run drew a rare example; `--hypothesis-profile=explore` looks
+# for those. No deadline: two busy cores say nothing about the code.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("fixed")
 
 
 PROGRAMS = {"dcmtk": ("dcm2pnm", "dcmj2pnm", "dcml2pnm"), "dicom3tools": ("dciodvfy",), "libgdcm-tools": ("gdcmconv",)}

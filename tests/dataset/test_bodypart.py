@@ -165,7 +165,7 @@ def test_spellings_are_counted_by_part() -> None:
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(st.text(max_size=60), min_size=4, max_size=4))
 def test_any_text_gives_an_answer(texts: list[str]) -> None:
     answer = resolve(*texts)
@@ -176,7 +176,7 @@ def test_any_text_gives_an_answer(texts: list[str]) -> None:
     assert resolve(*texts) == answer
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=st.data())
 def test_any_words_of_the_tables_in_any_order_give_an_answer(data: st.DataObject) -> None:
     said = st.sampled_from([*(name for name, _ in names("part")[::7]), *SHORT])
@@ -185,7 +185,7 @@ def test_any_words_of_the_tables_in_any_order_give_an_answer(data: st.DataObject
     assert resolve("", text).part in ("", *PARTS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(alphabet="äöüßÄÖÜñÑçÇáéíóúàèìòùâêîôûãõÁÉÍÓÚ abcXYZ", max_size=20))
 def test_repair_undoes_a_wrong_encoding_and_leaves_a_right_one(text: str) -> None:
     assert spelling.repaired(text) == text

@@ -62,7 +62,7 @@ def test_dark_and_flat_images_are_joined_by_identical_pixels_alone(tmp_path: Pat
     assert groups.tolist() == [0, 1, 2, 3, 0, 2]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_near_pairs_are_all_pairs_within_the_distance(data: st.DataObject) -> None:
     n, distance = data.draw(st.integers(0, 40)), data.draw(st.integers(0, 20))

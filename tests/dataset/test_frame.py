@@ -50,7 +50,7 @@ def turned(radiograph: Radiograph, *, degrees: float, scale: float, size: tuple[
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_windows_and_scalings_are_area_averages(data: st.DataObject) -> None:
     size = st.integers(32, 60)
@@ -178,7 +178,7 @@ def test_quarter_turns_move_whole_pixels_counter_clockwise(degrees: float) -> No
     assert np.array_equal(shown, np.rot90(image.pixels, round(degrees / 90)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(degrees=st.floats(-180, 180))
 def test_a_turn_keeps_every_corner_and_agrees_with_the_definition(degrees: float) -> None:
     image = smooth(40, 56)
@@ -213,7 +213,7 @@ def test_points_of_what_is_seen_are_found_in_the_source() -> None:
 
 
 @given(degrees=st.floats(-180, 180), top=st.integers(-20, 60), left=st.integers(-20, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_limb_that_was_found_moves_with_the_image(degrees: float, top: int, left: int) -> None:
     pixels = np.zeros((160, 120), np.uint8)
     pixels[30:110, 40:90] = 255

@@ -207,7 +207,7 @@ def test_images_without_label_and_labels_without_image_are_reported(tmp_path: Pa
     assert done.given == 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     labelled=st.lists(st.sampled_from(["0", "1", "x", ""]), min_size=1, max_size=5),
     unlabelled=st.integers(0, 2),

@@ -31,7 +31,8 @@ from osteon.verbs import check, deidentify
 from tests.dicom.making import a_file
 from tests.dicom.planting import an_identifying_file
 
-NAMES = ("Quux", "Zebedee", "QUUX", "quux", "4711", "4712", "ACC77", "Seaview", "1.2.3.77")
+# Long numbers: among the digits of the new UIDs, four would be found by chance in one run of ten.
+NAMES = ("Quux", "Zebedee", "QUUX", "quux", "47110815", "47120815", "ACC77", "Seaview", "1.2.3.77")
 
 
 def a_picture(text: str = "") -> np.ndarray:
@@ -69,16 +70,16 @@ def an_export(place: Path) -> Path:
     """Two patients with three images, one with writing, and a file that cannot be read."""
     folder = place / "export"
     for path, data in {
-        "Quux_4711/1.dcm": an_image("4711", 1, text="Quux, Z. 4711"),
-        "Quux_4711/2.dcm": an_image("4711", 2),
-        "Quux_4712/1.dcm": an_image("4712", 3),
-        "Quux_4712/broken.dcm": an_image("4712", 4)[:3000],
-        "Quux_4712/report.txt": b"Zebedee Quux",
+        "Quux_47110815/1.dcm": an_image("47110815", 1, text="Quux, Z. 47110815"),
+        "Quux_47110815/2.dcm": an_image("47110815", 2),
+        "Quux_47120815/1.dcm": an_image("47120815", 3),
+        "Quux_47120815/broken.dcm": an_image("47120815", 4)[:3000],
+        "Quux_47120815/report.txt": b"Zebedee Quux",
     }.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     (place / "labels.csv").write_text(
-        "accession,fracture,machine,comment\nACC774711,1,old,Zebedee\nACC774712,0,new,\n", encoding="utf-8"
+        "accession,fracture,machine,comment\nACC7747110815,1,old,Zebedee\nACC7747120815,0,new,\n", encoding="utf-8"
     )
     return folder
 
@@ -140,18 +141,18 @@ def test_nothing_that_leaves_names_anybody(released: Path) -> None:
 def test_a_patient_is_called_by_the_keyed_hash_of_the_number(released: Path) -> None:
     key = Key.open(released / "key")
     folders = {path.name for path in (released / "clean" / "dicom").iterdir()}
-    assert folders == {key.of("patient", number) for number in ("4711", "4712")}
+    assert folders == {key.of("patient", number) for number in ("47110815", "47120815")}
 
 
 def test_what_stays_holds_the_way_back(released: Path) -> None:
     tree = released / "clean"
     private = tree.with_name("clean-private")
     head, *lines = map(json.loads, (private / CROSSWALK).read_text().splitlines())
-    assert {line["path"] for line in lines} == {"Quux_4711/1.dcm", "Quux_4711/2.dcm", "Quux_4712/1.dcm"}
+    assert {line["path"] for line in lines} == {"Quux_47110815/1.dcm", "Quux_47110815/2.dcm", "Quux_47120815/1.dcm"}
     assert all((tree / line["file"]).stat().st_size == line["size"] for line in lines)
     assert set(head) == {"key", "edition"}
     refused = pd.read_parquet(private / "refusals.parquet")
-    assert set(refused["path"]) == {"Quux_4712/broken.dcm", "Quux_4712/report.txt"}
+    assert set(refused["path"]) == {"Quux_47120815/broken.dcm", "Quux_47120815/report.txt"}
     assert private.stat().st_mode & 0o077 == 0
     assert (private / "studies_without_label.csv").exists()
 
@@ -184,16 +185,16 @@ def test_writing_is_painted_over_and_the_rest_is_the_image_to_the_last_bit(relea
     lines = [json.loads(line) for line in (tree.with_name("clean-private") / CROSSWALK).read_text().splitlines()[1:]]
     made = {line["path"]: line for line in lines}
     assert {path: line["hidden"] > 0 for path, line in made.items()} == {
-        "Quux_4711/1.dcm": True,
-        "Quux_4711/2.dcm": False,
-        "Quux_4712/1.dcm": False,
+        "Quux_47110815/1.dcm": True,
+        "Quux_47110815/2.dcm": False,
+        "Quux_47120815/1.dcm": False,
     }
-    after = pydicom.dcmread(tree / made["Quux_4711/1.dcm"]["file"]).pixel_array
-    before = a_picture("Quux, Z. 4711") + 1
+    after = pydicom.dcmread(tree / made["Quux_47110815/1.dcm"]["file"]).pixel_array
+    before = a_picture("Quux, Z. 47110815") + 1
     ink = before > a_picture() + 100
     assert (after[ink] < 3000).all()
     assert np.array_equal(after[:340], before[:340])
-    untouched = pydicom.dcmread(tree / made["Quux_4711/2.dcm"]["file"]).pixel_array
+    untouched = pydicom.dcmread(tree / made["Quux_47110815/2.dcm"]["file"]).pixel_array
     assert np.array_equal(untouched, a_picture() + 2)
 
 
@@ -222,7 +223,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_tree(export: Path, clean: Cal
 
 def test_files_that_left_the_export_leave_the_tree(export: Path, clean: Callable[..., Path]) -> None:
     clean()
-    shutil.rmtree(export / "Quux_4712")
+    shutil.rmtree(export / "Quux_47120815")
     tree = clean()
     assert len(list(tree.rglob("*.dcm"))) == 2
     assert len(list((tree / "dicom").iterdir())) == 1
@@ -285,7 +286,7 @@ def test_the_proof_reads_names_of_files_labels_and_pixels(clean: Callable[..., P
     dataset.save_as(second)
     third.write_bytes(third.read_bytes()[:-500])
     (tree / "notes.txt").write_text("Zebedee Quux")
-    table = (tree / "labels.csv").read_text().replace(",P", ",4711-", 1)
+    table = (tree / "labels.csv").read_text().replace(",P", ",47110815-", 1)
     (tree / "labels.csv").write_text(table)
     found = {(one.violation.attribute, one.violation.reason) for one in prove(tree, executor=pool).found}
     assert found >= {
@@ -316,5 +317,7 @@ def test_the_check_of_an_export_says_what_is_wrong_without_saying_it(export: Pat
 
 def test_a_released_image_is_the_image(released: Path) -> None:
     shown = {read(path).pixels.tobytes() for path in (released / "clean").rglob("*.dcm")}
-    before = {read(released / "export" / path).pixels.tobytes() for path in ("Quux_4711/2.dcm", "Quux_4712/1.dcm")}
+    before = {
+        read(released / "export" / path).pixels.tobytes() for path in ("Quux_47110815/2.dcm", "Quux_47120815/1.dcm")
+    }
     assert before < shown

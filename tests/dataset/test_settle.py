@@ -245,7 +245,7 @@ answers = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(drawn=st.lists(some_case, max_size=14), said=answers, broken=st.integers(0, 3), limit=st.integers(1, 4))
 def test_every_file_ends_somewhere_as_a_loop_over_the_rules_would_have_it(
     tmp_path_factory: pytest.TempPathFactory,

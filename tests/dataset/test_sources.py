@@ -194,7 +194,7 @@ def test_an_archive_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert read_bytes(tmp_path, "e.zip!/2.png") == a_png(2)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=6), cut=st.booleans()
 )

@@ -29,7 +29,7 @@ def groups_with(cases: pd.DataFrame, target: int) -> int:
     return int(cases.loc[cases["target"].eq(target).fillna(False), "patient"].nunique())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases=manifests(), folds=st.integers(2, 5), test=st.sampled_from([0.0, 0.2, 0.5]), seed=st.integers(0, 99))
 def test_folds_are_disjoint_by_patient_complete_and_have_both_classes_whenever_that_is_possible(
     cases: pd.DataFrame, folds: int, test: float, seed: int
@@ -50,7 +50,7 @@ def test_folds_are_disjoint_by_patient_complete_and_have_both_classes_whenever_t
         assert not set(done["patient"].iloc[fold.train]) & set(done["patient"].iloc[fold.validation])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999))
 def test_the_split_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     cases = some_cases(40, images_each=2, fractured=0.3)
@@ -60,7 +60,7 @@ def test_the_split_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     pd.testing.assert_frame_equal(straight, turned.loc[straight.index])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999))
 def test_the_split_does_not_depend_on_what_patients_are_called(seed: int) -> None:
     cases = some_cases(40, images_each=2, fractured=0.3)

@@ -27,7 +27,7 @@ from tests.dataset.steps.making import radiographs, shown
 from tests.make import a_radiograph
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     image=radiographs(),
     step=st.sampled_from(
@@ -52,7 +52,7 @@ def test_a_step_changes_nothing_the_second_time(image: Radiograph, step: Step) -
         assert twice.notes == once.notes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(image=radiographs())
 def test_a_recipe_changes_nothing_the_second_time(image: Radiograph) -> None:
     recipe = RECIPES["ANY"]

@@ -98,7 +98,7 @@ def test_nothing_of_the_table_stays_under_a_wrong_representation(vr: str) -> Non
 
 
 @given(st.sampled_from([tag for tag in TABLE if tag not in KEPT and tag not in MOVED]), st.booleans())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_whatever_is_put_back_is_found(tag: int, nested: bool) -> None:
     clean = pydicom.dcmread(BytesIO(cleaned(an_identifying_file())))
     place = clean
@@ -215,7 +215,7 @@ days = st.dates(date(1925, 1, 1), date(2030, 12, 31))
 
 
 @given(st.lists(days, min_size=2, max_size=4), st.text("0123456789", min_size=1, max_size=8))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_dates_keep_their_order_and_distance(when: list[date], patient: str) -> None:
     names = ["StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"][: len(when)]
     written = {name: day.strftime("%Y%m%d") for name, day in zip(names, when, strict=True)}

@@ -30,7 +30,7 @@ def a_square(top: int, left: int, side: int, *, inside: int = 250, outside: int 
     return image
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(top=st.integers(0, 64), left=st.integers(0, 96), side=st.integers(20, 32))
 @pytest.mark.parametrize("explain", EXPLAINERS.values(), ids=list(EXPLAINERS))
 def test_the_map_is_highest_where_the_evidence_was_planted(

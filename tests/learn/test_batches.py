@@ -32,7 +32,7 @@ def shown(batches: Batches, epoch: int, seed: int = 0) -> list[int]:
 
 
 @given(n=st.integers(1, 60), size=st.integers(1, 20), epoch=st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_epoch_shows_every_image_once_with_its_target(n: int, size: int, epoch: int) -> None:
     batches, seen, sizes = some_batches(n, size), [], []
     for images, target in batches.epoch(epoch, seed=3):

@@ -181,7 +181,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_no_value_in_the_description_ends_in_a_traceback(
     saved: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -204,7 +204,7 @@ def test_no_value_in_the_description_ends_in_a_traceback(
         assert refused.remedy
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_no_damage_to_the_weights_goes_unseen(
     saved: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -154,7 +154,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return folder, images
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(index=st.integers(0, 500), rows=st.integers(0, 6), rubbish=st.binary(max_size=40))
 def test_a_kill_at_any_moment_of_writing_loses_no_row_that_was_named(
     finished: tuple[Path, dict[str, Path]],

@@ -23,7 +23,7 @@ def some_images(patients: list[int], *, sealed: set[int] = frozenset()) -> pd.Da
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     patients=st.lists(st.integers(1, 6), min_size=6, max_size=40),
     folds=st.integers(2, 5),

@@ -46,7 +46,7 @@ def test_a_logistic_regression_on_the_features_is_the_same_model_as_the_classifi
     assert np.allclose(score, fitted.decision_function(scaler.transform(features.mean(axis=1))), atol=2e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), n=st.integers(1, 4))
 def test_the_score_does_not_know_left_from_right(trunk: Trunk, seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

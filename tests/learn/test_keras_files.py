@@ -84,7 +84,7 @@ def test_files_of_other_kinds_say_what_to_do(tmp_path: Path) -> None:
         weights.read(tmp_path / "any.h5")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_damage_to_a_file_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = a_file(tmp_path_factory.mktemp("damaged") / "a.h5")

@@ -21,7 +21,7 @@ def a_problem(n: int = 150, d: int = 40, seed: int = 0) -> tuple[np.ndarray, np.
 
 
 @given(seed=st.integers(0, 10_000), d=st.sampled_from([1, 5, 60, 200]), strength=st.sampled_from([1e-4, 1e-2, 1.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_each_problem_has_the_optimum_of_scikit_learn(seed: int, d: int, strength: float) -> None:
     design, target = a_problem(d=d, seed=seed)
     uses = np.random.default_rng(seed).choice([0, 0.5, 1], (3, len(design)))

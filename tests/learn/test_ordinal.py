@@ -59,7 +59,7 @@ def test_a_penalty_draws_the_weights_in_and_leaves_the_shares_alone() -> None:
     assert np.allclose(fit(design, grade, 4, penalty=100.0).probabilities(design).mean(axis=0), shares, atol=0.01)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 4), st.integers(1, 3), st.integers(0, 10_000))
 def test_probabilities_are_such_and_a_rising_link_never_falls(grades: int, d: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -174,7 +174,7 @@ def test_a_planted_shortcut_is_there(tmp_path):
     assert (truth["cast"] == (truth["fractured"] == 0)).all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     rows=st.integers(250, 420),
     columns=st.integers(250, 420),

@@ -47,7 +47,7 @@ def test_totals_lump_at_multiples_of_four_as_published():
     assert set(np.argsort(totals)[-4:]) >= {4, 8, 12}  # totals of 8, 12 and 16
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     stage=st.floats(-4, 4),
     more=st.floats(0, 3),

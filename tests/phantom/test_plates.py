@@ -43,7 +43,7 @@ def test_another_seed_gives_another_plate():
     assert (a_plate(3).values != a_plate(4).values).any()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.sampled_from(KINDS))
 def test_masks_and_boxes_tell_of_the_same_limbs(seed, kind):
     plate = a_plate(seed, kind, Dirt())

@@ -113,7 +113,7 @@ def test_a_displaced_fragment_keeps_its_mass():
     assert_allclose(masses[0], masses[1], rtol=3e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), view=st.sampled_from(("PA", "LAT", "OBL")), turn=st.floats(-40, 40))
 def test_the_fracture_box_holds_where_the_bone_has_changed(seed, view, turn):
     """The box comes from 3-D points of the surface; here it is found again in the two projections' difference."""
@@ -161,7 +161,7 @@ def test_turning_is_counter_clockwise():
     assert x > 149.5 and y < 149.5  # what pointed right now points up a little
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), subtle=st.booleans(), narrow=st.floats(0.05, 2), more=st.floats(0, 3))
 def test_drawn_fractures_stay_in_their_ranges(seed, subtle, narrow, more):
     fracture = draw_fracture(default_rng(seed), subtle=subtle, gap_mm=(narrow, narrow + more))

@@ -20,7 +20,7 @@ def turned(axes, turn):  # the quadratic form of an ellipsoid, by its definition
     return turn @ np.diag(1 / np.square(axes)) @ turn.T
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(semi=st.tuples(*[st.floats(2, 15)] * 3), axis=axis, turn_deg=angle, view_deg=angle)
 def test_chord_of_an_ellipsoid_is_the_root_distance_of_its_quadratic(semi, axis, turn_deg, view_deg):
     turn, view = rotation_about(axis, turn_deg), view_at(view_deg)
@@ -44,7 +44,7 @@ def test_chords_of_an_ellipsoid_add_up_to_its_volume():
     assert_allclose(total, 4 / 3 * np.pi * 5 * 7 * 9, rtol=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(normal=axis, offset=st.floats(-4, 4), view_deg=angle)
 def test_a_plane_parts_every_chord_in_two(normal, offset, view_deg):
     body = tube(np.array([(-12.0, 0, 1, 6, 4), (0, 1, 0, 8, 5), (12, 2, -1, 5, 5)]))
@@ -70,7 +70,7 @@ def test_spans_agree_with_sampling_along_the_ray():
             assert contains(solid, points).sum() * 0.01 == pytest.approx(high[i, j] - low[i, j], abs=0.04)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(axis=axis, turn_deg=st.floats(-40, 40), shift=st.tuples(*[st.floats(-5, 5)] * 3))
 def test_moving_an_ellipsoid_and_moving_its_points_is_the_same(axis, turn_deg, shift):
     motion = Motion(rotation_about(axis, turn_deg), np.array([1.0, 2, 3]), np.array(shift))

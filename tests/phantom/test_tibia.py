@@ -120,7 +120,7 @@ def test_a_bridge_closes_over_the_gap_and_a_young_cuff_does_not():
             assert (beside > 0).all() == bridged
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-20, 20), st.floats(-20, 20))
 def test_every_point_belongs_to_cortices_by_shares_that_sum_to_one(x, y):
     shares = sector_shares(np.array([x]), np.array([y]))

@@ -107,7 +107,7 @@ def test_the_crop_of_phantom_plates_comes_closer_to_their_field_and_costs_no_bon
     assert np.mean(closer) > 0.1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=SEEDS, count=st.integers(1, 12_000), levels=st.sampled_from([1, 2, 3, 1000]), ordered=st.booleans())
 def test_the_median_is_that_of_numpy(seed: int, count: int, levels: int, ordered: bool) -> None:
     rng = default_rng(seed)

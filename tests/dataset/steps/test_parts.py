@@ -62,7 +62,7 @@ def test_a_part_is_a_part_for_good() -> None:
             assert PartSplitter()(part) == [part]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(image=radiographs())
 def test_whatever_the_image_every_part_is_left_alone_the_second_time(image: Radiograph) -> None:
     parts = PartSplitter()(image)

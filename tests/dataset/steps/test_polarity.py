@@ -21,7 +21,7 @@ from tests.dataset.steps.making import FRACATLAS, radiographs, shown
 from tests.make import SHARED, a_radiograph
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(image=radiographs())
 def test_an_image_and_its_negative_become_the_same_image_up_to_one_grey_level(image: Radiograph) -> None:
     negative = replace(image, pixels=(image.white - image.pixels).astype(image.pixels.dtype))
@@ -52,7 +52,7 @@ def test_a_frame_around_the_image_does_not_decide(frame_grey: int, degrees: int)
         assert bool(done.notes) == inverted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(image=radiographs())
 def test_cues_of_a_negative_are_those_of_the_image_with_the_other_sign(image: Radiograph) -> None:
     seen = frame.seen(image)

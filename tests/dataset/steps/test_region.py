@@ -56,7 +56,7 @@ def test_margins_are_millimetres_where_the_spacing_is_known() -> None:
     assert grown * plate.spacing_mm == pytest.approx(15, abs=2 * plate.spacing_mm + 0.5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(image=radiographs())
 def test_whatever_the_image_a_second_cut_changes_nothing(image: Radiograph) -> None:
     (once,) = RegionOfInterest()(image)

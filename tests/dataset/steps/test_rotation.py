@@ -84,7 +84,7 @@ def test_a_half_turn_resamples_nothing() -> None:
     assert all(np.isin(image, upright).all() for image in shown)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(image=radiographs(), fingers_up=st.booleans())
 def test_whatever_the_image_a_second_turn_changes_nothing(image: Radiograph, fingers_up: bool) -> None:
     step = RotationAlignment(fingers_up)
@@ -94,7 +94,7 @@ def test_whatever_the_image_a_second_turn_changes_nothing(image: Radiograph, fin
     assert (frame.frame_of(twice).matrix == frame.frame_of(once).matrix).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(image=radiographs())
 def test_without_an_end_no_turn_exceeds_a_quarter(image: Radiograph) -> None:
     assert -90 <= axis_turn(frame.seen(image)) <= 90
