@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osteon.types import Calibration, Estimate, Finding, Frame, Header, Radiograph, Refusal
+from osteon.types import Box, Calibration, Estimate, Finding, Frame, Header, Radiograph, Refusal
 
 
 def test_a_header_takes_only_known_views_and_sides() -> None:
@@ -42,6 +42,21 @@ def test_a_frame_has_a_two_by_three_matrix_and_a_size() -> None:
 def test_a_probability_lies_between_none_and_all() -> None:
     with pytest.raises(ValueError, match="probability"):
         Finding("fracture", 1.2)
+
+
+@pytest.mark.parametrize(
+    "corners", [(-1, 0, 5, 5), (0, -0.1, 5, 5), (0, 0, 0, 5), (0, 0, 5, -2), (math.nan, 0, 5, 5), (0, 0, math.inf, 5)]
+)
+def test_a_box_has_a_place_and_a_size(corners: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"a box .* not Box\(x="):
+        Box(*corners, score=0.5)
+    with pytest.raises(ValueError, match="five finite numbers"):
+        Box(0, 0, 1, 1, score=math.nan)
+
+
+def test_a_finding_without_a_place_has_no_boxes() -> None:
+    assert Finding("fracture", 0.4).boxes == ()
+    assert Finding("fracture", 0.4, (Box(3, 4, 10, 12, score=7.5),)).boxes[0].score == 7.5
 
 
 @given(st.floats(0.01, 50), st.floats(-20, 20), st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9))

@@ -280,12 +280,36 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A place in an image: a rectangle with upright sides, and how strongly something was seen in it.
+
+    Attributes:
+        x, y: of its top left corner, in pixels of the source image; x to the right, y down, 0 at the outer corner of the
+            first pixel, so that a box over that pixel alone is (0, 0, 1, 1).
+        width, height: in pixels of the source image.
+        score: on the scale of the model that found it; larger = more likely.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([self.x, self.y, self.width, self.height, self.score]).all():
+            raise ValueError(f"a box is five finite numbers, not {self}")
+        if min(self.x, self.y) < 0 or min(self.width, self.height) <= 0:
+            raise ValueError(f"a box begins inside its image and has a width and a height, not {self}")
+
+
+@dataclass(frozen=True)
 class Finding:
-    """Something seen in one image: what, how probable, and where (x, y, width, height in source pixels) if known."""
+    """Something seen: what, how probable, and where, if that is known. The finding of a study has no boxes."""
 
     label: str
     probability: float
-    box: tuple[float, float, float, float] | None = None
+    boxes: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
