@@ -1,7 +1,7 @@
 """Ours on the healing score: from DICOM files of a phantom cohort to figures beside floors, the rater and the truth.
 
-A cohort of the size of Hong 2023 is made in a folder, or taken from it, and goes the way of any data: ingest with the
-grades of rater A, prepare, split by patient with a sealed share, maps of a frozen backbone, nested cross-validation.
+A cohort of the size of Hong 2023 is made in a folder, or taken from it, and goes the way of any data, by the commands
+that any data takes: ingest with the grades of rater A, prepare, split by patient with a sealed share, maps, train.
 The table of grades is judged against rater A, beside the floors, as any table is; then against the truth, which only a
 phantom knows, beside what raters A and B reach. Nothing is chosen here: the settings were found on a cohort of another
 seed.
@@ -10,6 +10,7 @@ seed.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -25,16 +26,14 @@ from osteon.dataset.labels import Columns
 from osteon.evaluate import agreement, healing_report, intervals
 from osteon.evaluate.healing import called
 from osteon.evaluate.metrics import Floats
-from osteon.learn.backbones import DEFAULT, open_backbone
-from osteon.learn.bank import FeatureBank
-from osteon.learn.features import extract
-from osteon.learn.healing_crossval import HealingCrossValidation, cross_validate_healing
-from osteon.learn.maps import flips_of
+from osteon.learn.backbones import DEFAULT
 from osteon.phantom.healing_cohort import HealingPlan, make_healing_cohort
+from osteon.settings import Settings
 from osteon.tasks.rust import CORTICES
 from osteon.types import Progress
-from osteon.verbs import data, intake
-from osteon.verbs.folders import pictures
+from osteon.verbs import data, grading, intake, models
+from osteon.verbs.folders import PREDICTIONS
+from osteon.verbs.grading import VISITS
 
 MODEL = f"{DEFAULT}, frozen, + cortex reader"
 RATERS, PARTS = ("A", "B"), ("validation", "test")
@@ -51,29 +50,24 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    seconds: dict[str, float] = {}
-    manifest, bank = prepared(options, seconds)
-    start = time.perf_counter()
-    maps = bank.maps_of(list(manifest["image"]), flips_of(manifest))
-    images = pictures(options.folder / "prepared", manifest)
-    found = cross_validate_healing(
-        maps, manifest, model=MODEL, images=images, seed=options.seed, progress=reporting("cross-validation")
-    )
-    seconds["cross-validation"] = time.perf_counter() - start
-    tables.write(options.folder / "grades.parquet", found.grades, tables.GRADES)
-    report = healing_report.evaluate(found.grades, model=MODEL, seed=0, phantom=True, rater="one simulated rater")
+    seconds = walked(options)
+    trained = options.folder / "trained"
+    manifest = tables.read(options.folder / "split" / "manifest.parquet", tables.MANIFEST)
+    grades = tables.read(trained / PREDICTIONS, tables.GRADES)
+    visits = pd.read_parquet(trained / VISITS)
+    report = healing_report.evaluate(grades, model=MODEL, seed=0, phantom=True, rater="one simulated rater")
     healing_report.write(report, options.folder / "report")
-    truth = truth_of(options.folder)
+    truth = truth_of(options.folder / "cohort")
     figures = {
         "cohort": {"seed": options.seed, "patients": int(manifest["patient"].nunique()), "images": len(manifest)},
-        "backbone": str(bank.trunk),
+        "backbone": result_of(options.folder / "maps")["backbone"],
         "folds": options.folds,
         "side": options.side,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "against rater A, out of fold": of_rater(report["validation"]),
-        "against the truth": {part: of_truth(found, truth, part) for part in PARTS},
-        "intervals": {part: of_intervals(found, truth, part) for part in PARTS},
-        "notes": found.notes,
+        "against the truth": {part: of_truth(grades, truth, part) for part in PARTS},
+        "intervals": {part: of_intervals(grades, visits, truth, part) for part in PARTS},
+        "notes": result_of(trained)["notes"],
     }
     print(table(figures))
     common.write(options.json, "healing_crossval", figures)
@@ -89,43 +83,41 @@ def reporting(what: str) -> Progress:
     return report
 
 
-def prepared(options: argparse.Namespace, seconds: dict[str, float]) -> tuple[pd.DataFrame, FeatureBank]:
-    """The split manifest and the bank of maps of a cohort; what is there already is not made again."""
-    folder, cohort = options.folder, options.folder / "cohort"
+def walked(options: argparse.Namespace) -> dict[str, float]:
+    """Every command from the cohort to the trained model, and its seconds; what is there already is not made again."""
+    folder, seconds = options.folder, {}
+    cohort, ingested, prepared, split, maps = (folder / name for name in ("cohort", "in", "prepared", "split", "maps"))
     work = {"workers": options.workers}
-
-    def timed(name: str, there: Path, do: Any) -> None:
+    labels = {"labels": cohort / "labels.csv", "columns": Columns(), "task": "modified-rust"}
+    plan, chosen = HealingPlan(patients=options.patients), Settings(threads=options.workers)
+    commands: dict[str, tuple[Path, Callable[[], Any]]] = {
+        "phantom": (cohort, lambda: make_healing_cohort(plan, cohort, seed=options.seed, **work)),
+        "ingest": (ingested, lambda: intake.ingest(cohort, ingested, **labels, **work)),
+        "prepare": (prepared, lambda: data.prepare(ingested, prepared, size=options.side, **work)),
+        "split": (split, lambda: data.split(prepared, split, folds=options.folds, test=0.15, seed=options.seed)),
+        "maps": (maps, lambda: models.features(prepared, maps, maps=True, settings=chosen, progress=reporting("maps"))),
+        "train": (
+            folder / "trained" / PREDICTIONS,
+            lambda: grading.train_healing(
+                split, folder / "trained", bank=maps, seed=options.seed, progress=reporting("train")
+            ),
+        ),
+    }
+    for name, (there, do) in commands.items():
         start = time.perf_counter()
         if not there.exists():
             do()
         seconds[name] = time.perf_counter() - start
-
-    plan = HealingPlan(patients=options.patients)
-    timed("phantom", cohort, lambda: make_healing_cohort(plan, cohort, seed=options.seed, **work))
-    labels = {"labels": cohort / "labels.csv", "columns": Columns(), "task": "modified-rust"}
-    timed("ingest", folder / "in", lambda: intake.ingest(cohort, folder / "in", **labels, **work))
-    timed(
-        "prepare",
-        folder / "prepared",
-        lambda: data.prepare(folder / "in", folder / "prepared", size=options.side, **work),
-    )
-    timed(
-        "split",
-        folder / "split",
-        lambda: data.split(folder / "prepared", folder / "split", folds=options.folds, test=0.15, seed=options.seed),
-    )
-    manifest = tables.read(folder / "split" / "manifest.parquet", tables.MANIFEST)
-    start = time.perf_counter()
-    bank = extract(
-        open_backbone(), pictures(folder / "prepared", manifest), folder / "maps", maps=True, threads=options.workers
-    )
-    seconds["maps"] = time.perf_counter() - start
-    return manifest, bank
+    return seconds
 
 
-def truth_of(folder: Path) -> pd.DataFrame:
+def result_of(folder: Path) -> dict[str, Any]:
+    """What the command that wrote a folder recorded as its result."""
+    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["result"])
+
+
+def truth_of(cohort: Path) -> pd.DataFrame:
     """By image: the true grades of the four cortices, and what raters A and B gave them (0: not scoreable)."""
-    cohort = folder / "cohort"
     truth, ratings = pd.read_parquet(cohort / "truth.parquet"), pd.read_csv(cohort / "ratings.csv")
     for rater in RATERS:
         mine = ratings[ratings["rater"] == rater].set_index("study")[list(CORTICES)]
@@ -134,9 +126,9 @@ def truth_of(folder: Path) -> pd.DataFrame:
     return truth.set_index([[files.digest_of(cohort / path)[:32] for path in truth["image"]]])
 
 
-def cells_of(found: HealingCrossValidation, truth: pd.DataFrame, part: str) -> pd.DataFrame:
+def cells_of(grades: pd.DataFrame, truth: pd.DataFrame, part: str) -> pd.DataFrame:
     """Our cells of a part, less those that cannot be graded: what we say, the truth, and both raters."""
-    mine = found.grades[(found.grades["model"] == MODEL) & (found.grades["part"] == part)].reset_index(drop=True)
+    mine = grades[(grades["model"] == MODEL) & (grades["part"] == part)].reset_index(drop=True)
     place, rows = mine["cortex"].map(CORTICES.index).to_numpy(int), truth.loc[mine["image"]]
     cells = mine[["study", "group", "cortex"]].assign(ours=mine[["p1", "p2", "p3", "p4"]] @ np.arange(1, 5.0))
     for name, suffix in (("truth", ""), *((rater, f" {rater}") for rater in RATERS)):
@@ -145,9 +137,9 @@ def cells_of(found: HealingCrossValidation, truth: pd.DataFrame, part: str) -> p
     return cells[cells["A"] > 0].reset_index(drop=True)
 
 
-def of_truth(found: HealingCrossValidation, truth: pd.DataFrame, part: str) -> dict[str, Any]:
+def of_truth(grades: pd.DataFrame, truth: pd.DataFrame, part: str) -> dict[str, Any]:
     """Kappa of each cortex and ICC(2,1) of the total: ours and the raters' with the truth, and with each other."""
-    cells = cells_of(found, truth, part)
+    cells = cells_of(grades, truth, part)
     calls = cells.assign(ours=called(cells["ours"].to_numpy(float)))
     told: dict[str, Any] = {"cells": len(cells), "kappa": {}, "icc": {}}
     for cortex in CORTICES:
@@ -182,12 +174,12 @@ def figure(
     return {"value": found.value, "low": found.low, "high": found.high, "n": n}
 
 
-def of_intervals(found: HealingCrossValidation, truth: pd.DataFrame, part: str) -> dict[str, Any]:
+def of_intervals(grades: pd.DataFrame, visits: pd.DataFrame, truth: pd.DataFrame, part: str) -> dict[str, Any]:
     """How often the intervals of totals hold rater A's total, and the true one, and how wide they are."""
-    cells = cells_of(found, truth, part)
+    cells = cells_of(grades, truth, part)
     by_visit = cells.groupby("study")[["truth", "A"]]
     totals = by_visit.sum()[by_visit.size() == len(CORTICES)]
-    visits = found.visits[found.visits["part"] == part].set_index("study")
+    visits = visits[visits["part"] == part].set_index("study")
     shown = visits.dropna(subset="low").join(totals, how="inner")
     held = {who: ((shown["low"] <= shown[who]) & (shown[who] <= shown["high"])).mean() for who in ("A", "truth")}
     return {
