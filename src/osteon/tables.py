@@ -1,8 +1,8 @@
 """The tables that rooms hand to each other: the manifest (what there is), and what models said of it.
 
-A yes-or-no question has predictions, the healing score has grades. All are Parquet files. The columns below are checked
-on reading and on writing; a manifest may carry any further column (from the label table), and further columns become
-subgroups and the tags-only floor of the report.
+A yes-or-no question has predictions, the healing score has grades, and places have boxes and points. All are Parquet
+files. The columns below are checked on reading and on writing; a manifest may carry any further column (from the label
+table), and further columns become subgroups and the tags-only floor of the report.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ MANIFEST: Mapping[str, Column] = {
     "part": Column("Int16", "0-based part of the file, for recipes that split a plate", required=False),
     "prepared": Column("string", "PNG in images/ that the recipe made", required=False),
     "steps": Column("string", "what the recipe did to this image", required=False),
+    "placement": Column(
+        "string", "where the prepared image lies in its file: rows, columns, six numbers of an affine", required=False
+    ),
     "group": Column("string", "split unit: patients joined by duplicate images", required=False),
     "fold": Column("Int16", "0-based fold; -1 = sealed test set", required=False),
 }
@@ -96,6 +99,39 @@ GRADES: Mapping[str, Column] = {
 }
 """Predictions of the healing score: one row per model, image and cortex that its view shows."""
 
+PREPARED: Mapping[str, Column] = {
+    "image": Column("string", "as in the manifest; unique"),
+    "group": Column("string", "split unit; intervals are clustered by it"),
+    "fold": Column("Int16", "0-based fold; -1 = test part"),
+    "target": Column("Int8", "1 finding present, 0 absent, missing = unlabelled or sealed"),
+    "height": Column("Int32", "of the prepared image, in pixels"),
+    "width": Column("Int32", "of the prepared image, in pixels"),
+}
+"""The prepared images in which places were looked for: one row per image, with and without the finding."""
+
+BOXES: Mapping[str, Column] = {
+    "image": Column("string", "as in the manifest"),
+    "x": Column("Float64", "left edge, in pixels of the prepared image; 0 is the left edge of its first pixel"),
+    "y": Column("Float64", "upper edge; 0 is the upper edge of the first pixel, and y grows downwards"),
+    "width": Column("Float64", "in pixels of the prepared image"),
+    "height": Column("Float64", "in pixels of the prepared image"),
+}
+"""Where the finding lies: one row per box, upright rectangles."""
+
+FOUND_BOXES: Mapping[str, Column] = {
+    **BOXES,
+    "score": Column("Float64", "the model's own scale, larger = more likely, the same for all images"),
+}
+"""Where a model says it lies: one row per box."""
+
+POINTS: Mapping[str, Column] = {
+    "image": Column("string", "as in the manifest"),
+    "x": Column("Float64", "in pixels of the prepared image; the centre of its first pixel is 0.5"),
+    "y": Column("Float64", "likewise, downwards"),
+    "score": Column("Float64", "height of the map there; the highest point of an image is the one that counts"),
+}
+"""Where a model's map of an image is highest: one row per image, or per peak."""
+
 FLOOR = "floor:"
 """Prefix of the model names of floors."""
 
@@ -105,7 +141,7 @@ def read(path: Path, columns: Mapping[str, Column], *, only: list[str] | None = 
 
     Args:
         path: a Parquet file, or a CSV file with the same columns, as `osteon.sheets` reads it.
-        columns: MANIFEST, PREDICTIONS or GRADES.
+        columns: MANIFEST, PREDICTIONS, or another of the above.
         only: read these columns alone.
 
     Raises:

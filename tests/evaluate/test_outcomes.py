@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,20 +94,6 @@ def test_the_order_of_the_table_is_no_matter():
         np.testing.assert_array_equal(first.scores[model], second.scores[model])
 
 
-def test_what_patients_and_studies_are_called_is_no_matter():
-    table = some_predictions(patients=20, images_each=3)
-    renamed = table.assign(
-        **{c: table[c].map(lambda name: hashlib.sha256(str(name).encode()).hexdigest()) for c in ("group", "study")}
-    )
-    first, second = (outcomes.collect(t, "validation", ["model"]) for t in (table, renamed))
-    np.testing.assert_array_equal(first.group, second.group)
-    studies, same = outcomes.by_study(first), outcomes.by_study(second)
-    assert studies is not None
-    assert same is not None
-    np.testing.assert_array_equal(studies.group, same.group)
-    np.testing.assert_array_equal(studies.scores["model"], same.scores["model"])
-
-
 def test_without_probabilities_the_score_is_pooled():
     table = some_predictions()
     assert outcomes.collect(table, "validation", ["model"]).pooled("model").max() <= 1
@@ -126,29 +110,3 @@ def test_sealed_targets_come_back_from_the_sealed_table():
     pd.testing.assert_series_equal(found["target"], opened["target"])
     with pytest.raises(BadTable, match="2 rows of the test part have no sealed target"):
         outcomes.unseal(table, truth.iloc[2:])
-
-
-def test_a_study_is_as_positive_as_its_most_positive_image():
-    images = outcomes.collect(some_predictions(patients=20, images_each=3), "validation", ["model"])
-    studies = outcomes.by_study(images)
-    assert studies is not None
-    for i, name in enumerate(studies.name):
-        mine = images.study == name
-        assert studies.scores["model"][i] == images.scores["model"][mine].max()
-        assert studies.probabilities["model"][i] == images.probabilities["model"][mine].max()
-        assert studies.target[i] == images.target[mine].any()
-        assert studies.fold[i] == images.fold[mine][0]
-
-
-def test_single_or_unknown_studies_make_no_study_level():
-    single = outcomes.collect(some_predictions(images_each=1), "validation", ["model"])
-    assert outcomes.by_study(single) is None
-    unknown = outcomes.collect(some_predictions().drop(columns="study"), "validation", ["model"])
-    assert outcomes.by_study(unknown) is None
-
-
-def test_a_study_torn_between_folds_is_a_leak():
-    torn = some_predictions()
-    torn.loc[torn["group"].isin(["p001", "p002"]), "study"] = "s1"
-    with pytest.raises(Leak, match=r"several folds \(s1\)"):
-        outcomes.by_study(outcomes.collect(torn, "validation", ["model"]))

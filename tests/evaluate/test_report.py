@@ -261,16 +261,6 @@ def test_a_subgroup_that_gives_the_answer_away_is_said_aloud():
     assert told.startswith("Hardware 1: 100 % of the images are positive, against 0 % elsewhere")
 
 
-def test_studies_of_several_images_are_judged_too():
-    table = some_predictions()
-    found = a_report(table)["validation"]["per_study"]
-    largest = table.groupby("study").agg(target=("target", "max"), p=("probability", "max"))
-    assert found["studies"] == 60
-    assert found["auroc_pooled"]["value"] == pytest.approx(
-        roc_auc_score(largest["target"].to_numpy(int), largest["p"]), abs=1e-6
-    )
-
-
 def test_delong_stands_beside_the_bootstrap_only_for_one_case_a_patient():
     many, one = (a_report(some_predictions(images_each=k))["validation"]["discrimination"] for k in (2, 1))
     assert many["auroc_delong"]["value"] is None
@@ -305,9 +295,9 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(full_page):
     assert "url(http" not in full_page
     assert "@import" not in full_page
     assert not {"script", "link", "img", "iframe", "object"} & set(found.tags)
-    shown = ("floors", "roc", "precision-recall", "histogram", "reliability", "decision", "subgroups")
+    shown = ("floors", "roc", "precision-recall", "histogram", "studies", "reliability", "decision", "subgroups")
     assert {f"{part}-{name}" for part in ("validation", "test") for name in shown} <= set(found.ids)
-    assert found.tags.count("svg") == 14
+    assert found.tags.count("svg") == 16
     assert full_page.count("research software, not a medical device") == 2
 
 

@@ -141,6 +141,50 @@ def subgroups(rows: Sequence[Part], overall: Part) -> str:
     return svg.text
 
 
+def studies(rules: Sequence[Part], per_image: Part) -> str:
+    """AUROC per study by each rule, each above its best floor; the line is the figure per image."""
+    rows = []
+    for rule in rules:
+        rows.append((rule["title"], rule["auroc"], MODEL))
+        if rule["best_floor"]:
+            rows.append((short(f"its floor: {rule['best_floor']['title']}"), rule["best_floor"]["auroc"], QUIET))
+    over = ", mean of the folds" if len(rules[0]["auroc_per_fold"]) > 1 else ""
+    with drawing("studies", forest_size(rows), "AUROC per study by each rule, beside its best floor") as (figure, svg):
+        axes = figure.subplots()
+        forest(axes, rows)
+        axes.axvline(per_image["value"], color=CUT, lw=1, ls="--")
+        axes.set_xlabel(f"AUROC per study{over}, 95 % interval; dashed: per image")
+    return svg.text
+
+
+def pointing(game: Part, model: str) -> str:
+    """Share of images whose highest point lies in a true box: the model, and floors that do not see the image."""
+    rows = [(short(model), game["rate"], MODEL)]
+    rows += [(short(floor["title"]), floor["rate"], QUIET) for floor in game["floors"]]
+    with drawing("pointing", forest_size(rows), "Pointing game of the model and of each floor") as (figure, svg):
+        axes = figure.subplots()
+        forest(axes, rows)
+        axes.set_xlabel("share of images whose highest point lies in a true box, 95 % interval")
+    return svg.text
+
+
+def free_response(found: Part) -> str:
+    """Share of the true boxes that are found, against false boxes per image."""
+    curve = found["free_response"]
+    with drawing("free-response", WIDE, "True boxes found against false boxes per image") as (figure, svg):
+        axes = figure.subplots()
+        _band(axes, curve["false_boxes"], curve, MODEL)
+        axes.plot(curve["false_boxes"], curve["sensitivity"], color=MODEL, lw=1.8, label="model")
+        at = [(row["false_boxes"], row["sensitivity"]["value"]) for row in found["sensitivity_at"]]
+        axes.plot(*zip(*at, strict=True), "o", label="in the table", **MARKER)
+        floor = [(row["false_boxes"], row["floor"]["value"]) for row in found["sensitivity_at"] if row["floor"]]
+        if floor:
+            axes.plot(*zip(*floor, strict=True), "s--", color=QUIET, lw=1, ms=4, label="the mean box")
+        axes.set(xlabel="false boxes per image", ylabel="share of true boxes found", ylim=(-0.02, 1.02), xlim=(0, None))
+        axes.legend(loc="best")
+    return svg.text
+
+
 def forest_size(rows: Sequence[Any]) -> tuple[float, float]:
     """Inches that a forest of these rows takes."""
     return 2 * SQUARE[0] + 0.3, 0.7 + 0.29 * len(rows)

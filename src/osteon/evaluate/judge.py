@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon import tables
-from osteon.evaluate import calibration, metrics, outcomes
+from osteon.evaluate import calibration, metrics
 from osteon.evaluate.curves import FITS, not_available
 from osteon.evaluate.intervals import (
     Resamples,
     bootstrap,
     delong_interval,
     difference,
-    draw,
     estimate,
     independent_pairs,
     point,
@@ -166,23 +165,6 @@ def operating_points(
         counts = {"called": int(called.sum()), "called_rightly": int((called & cases.target).sum())}
         rows.append({"name": name, "rule": OPERATING_POINTS[name], "cuts": shown, **counts, **figures})
     return rows
-
-
-def per_study(images: Outcomes, model: str, rng: np.random.Generator, resamples: int) -> dict[str, Any] | None:
-    """AUROC per study by the rule 'at least one'; None where no study has several images."""
-    studies = outcomes.by_study(images)
-    if studies is None or studies.target.all():
-        return None
-    sample = draw(studies.group, studies.fold, studies.target, rng, resamples=resamples)
-    figures = discrimination(studies, model, [], sample)
-    return {
-        "rule": "at least one",
-        "studies": len(studies.name),
-        "positives": int(studies.target.sum()),
-        "auroc": figures["auroc"],
-        "auroc_pooled": figures["auroc_pooled"],
-        "pooled_on": figures["pooled_on"],
-    }
 
 
 def _over_folds(cases: Outcomes, model: str, resamples: Resamples) -> tuple[Floats, Floats]:

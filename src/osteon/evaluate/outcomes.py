@@ -164,41 +164,6 @@ def collect(predictions: pd.DataFrame, part: str, models: Sequence[str]) -> Outc
     )
 
 
-def by_study(images: Outcomes) -> Outcomes | None:
-    """The same outcomes per study, by the rule 'at least one': the largest score, and positive if any image is.
-
-    None if no study holds several images, or if the studies are not known. The rule is that of de Cid 2021, chapter 6.
-
-    Raises:
-        Leak: for a study whose images lie in several folds.
-    """
-    number, studies = pd.factorize(images.study)  # in the order of their first images, whatever they are called
-    first = np.unique(number, return_index=True)[1]
-    if "" in studies or len(studies) == len(images.study):
-        return None
-    torn = np.unique(number[images.fold != images.fold[first][number]])
-    if torn.size:
-        raise Leak(
-            f"{torn.size} studies have images in several folds ({', '.join(studies[torn[:5]])})",
-            remedy="split by patient: osteon split",
-        )
-
-    def largest(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.maximum.reduceat(values[order], starts)
-
-    order = np.argsort(number, kind="stable")
-    starts = np.searchsorted(number[order], np.arange(len(studies)))
-    return Outcomes(
-        name=studies,
-        study=studies,
-        group=pd.factorize(images.group[first])[0],
-        fold=images.fold[first],
-        target=largest(images.target.astype(float)) > 0,
-        scores={model: largest(values) for model, values in images.scores.items()},
-        probabilities={model: largest(values) for model, values in images.probabilities.items()},
-    )
-
-
 def _of_model(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     return rows[rows["model"] == model].set_index("image").sort_index()
 

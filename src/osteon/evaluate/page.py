@@ -14,6 +14,12 @@ from osteon.evaluate.judge import title_of
 from osteon.evaluate.words import number
 
 TEMPLATE = "report.html.j2"
+POINTS = {
+    "youden": "Youden",
+    "sensitivity_0.90": "Sensitivity 0.90",
+    "specificity_0.90": "Specificity 0.90",
+    "image_youden": "Images, Youden",
+}
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -51,6 +57,18 @@ def pictures(part: Mapping[str, Any], model: str) -> dict[str, str]:
         drawn["decision"] = figures.decision(curves)
     if part["subgroups"]:
         drawn["subgroups"] = figures.subgroups(part["subgroups"], found["auroc_pooled"])
+    if part["per_study"]["rules"]:
+        drawn["studies"] = figures.studies(part["per_study"]["rules"], found["auroc"])
+    drawn |= _of_places(part["places"], model)
+    return drawn
+
+
+def _of_places(places: Mapping[str, Any], model: str) -> dict[str, str]:
+    drawn = {}
+    if places.get("pointing"):
+        drawn["pointing"] = figures.pointing(places["pointing"], model)
+    if places.get("boxes"):
+        drawn["free_response"] = figures.free_response(places["boxes"])
     return drawn
 
 
@@ -72,6 +90,4 @@ def share(value: float | None) -> str:
 
 def point_name(name: str) -> str:
     """An operating point as readers see it."""
-    return {"youden": "Youden", "sensitivity_0.90": "Sensitivity 0.90", "specificity_0.90": "Specificity 0.90"}.get(
-        name, name
-    )
+    return POINTS.get(name, name)

@@ -12,12 +12,14 @@ import pandas as pd
 
 from osteon import __version__, files, tables
 from osteon.errors import BadTable, TooFewCases, UnknownName, unknown_name
-from osteon.evaluate import judge, outcomes, subgroups, thresholds
+from osteon.evaluate import judge, outcomes, per_study, subgroups, thresholds
 from osteon.evaluate.cautions import RULES, cautions
 from osteon.evaluate.curves import curves
 from osteon.evaluate.intervals import LEVEL, RESAMPLES, draw
-from osteon.evaluate.outcomes import Outcomes
+from osteon.evaluate.judge_places import judge_places
+from osteon.evaluate.outcomes import PARTS, Outcomes
 from osteon.evaluate.page import page
+from osteon.evaluate.places import PlaceTables, must_agree
 from osteon.evaluate.words import PHANTOM, sentence
 from osteon.tasks import FRACTURE, Task
 from osteon.types import Progress, silent
@@ -34,6 +36,7 @@ def evaluate(
     *,
     seed: int,
     model: str | None = None,
+    places: PlaceTables | None = None,
     prevalence: float | None = None,
     openings: int = 0,
     phantom: bool | None = None,
@@ -48,6 +51,7 @@ def evaluate(
         manifest: columns as `osteon.tables.MANIFEST`; without it there are no subgroups.
         seed: of the bootstrap. Same table, same seed: same report, byte for byte.
         model: the model to judge; by default the only one that is no floor.
+        places: where the finding lies and where the model says it does; without them there are no figures on that.
         prevalence: between 0 and 1, the share of positives for which predictive values are wanted.
         openings: how often the sealed test set has been opened, this time included.
         phantom: whether the data are simulated; by default what `is_phantom` says of the manifest.
@@ -60,7 +64,8 @@ def evaluate(
         None where it is not defined.
 
     Raises:
-        BadTable, Leak, TooFewCases: as `osteon.evaluate.outcomes.check` and `collect`.
+        BadTable, Leak, TooFewCases: as `osteon.evaluate.outcomes.check` and `collect`, and as those of
+            `osteon.evaluate.places`.
         UnknownName: if the table holds no such model, or several and none was named.
     """
     if prevalence is not None and not 0 < prevalence < 1:
@@ -69,13 +74,23 @@ def evaluate(
     judged = choose_model(table, model)
     simulated = is_phantom(manifest) if phantom is None else phantom
     rng = np.random.default_rng(seed)
-    context = {"manifest": manifest, "prevalence": prevalence, "resamples": resamples}
+    if places is not None:
+        must_agree(places, table)
+    context = {
+        "part": "validation",
+        "manifest": manifest,
+        "places": places,
+        "prevalence": prevalence,
+        "resamples": resamples,
+        "seed": seed,
+        "chosen_on": None,
+    }
     validation = outcomes.collect(table, "validation", [judged, *floors_of(table, "validation")])
     cut, points = _validation_cuts(validation, judged)
     progress(1, 5)
     first = _judge(validation, judged, points, cut, context, rng)
     progress(3, 5)
-    test = _test(table, judged, cut, openings, context, rng)
+    test = _test(table, judged, cut, openings, {**context, "part": "test", "chosen_on": validation}, rng)
     if test["state"] == "opened":
         test["sentence"] = sentence(test["discrimination"], task, simulated)
     progress(4, 5)
@@ -210,8 +225,29 @@ def _judge(
         "cut": dict(cut),
         "curves": curves(cases, model, [line["model"] for line in found["floors"]], resamples),
         "subgroups": subgroups.judge(cases, model, labels, called, resamples),
-        "per_study": judge.per_study(cases, model, rng, context["resamples"]),
+        "per_study": per_study.judge_studies(
+            cases,
+            model,
+            rng,
+            resamples=context["resamples"],
+            chosen_on=context["chosen_on"],
+            manifest=manifest,
+        ),
+        "places": _places(context),
     }
+
+
+def _places(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the model looks, or the reason why that is not known."""
+    if context["places"] is None:
+        return {"reason": "no boxes were given"}
+    # A generator of its own: with boxes or without them, all other figures of the report are the same.
+    rng = np.random.default_rng([context["seed"], PARTS.index(context["part"])])
+    try:
+        found = judge_places(context["places"], context["part"], rng=rng, resamples=context["resamples"])
+    except TooFewCases as error:
+        return {"reason": error.message}
+    return {"reason": "", **found}
 
 
 def _test(
