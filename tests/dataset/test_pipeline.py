@@ -25,6 +25,7 @@ from osteon.dataset.guard import Limits
 from osteon.dataset.ingest import ingest
 from osteon.dataset.journal import Done, Part
 from osteon.dataset.pipeline import IMAGES, Prepared, prepare
+from osteon.dataset.placement import Placement
 from osteon.dataset.preparation import write_png
 from osteon.dataset.statistics import Moments
 from osteon.dataset.steps import ColourInversion, FitSquare
@@ -88,6 +89,8 @@ def test_every_image_is_read_placed_rendered_and_written(tmp_path: Path) -> None
         assert (got == frame.render(expected)).all()
         assert row.steps == "; ".join(expected.notes)
         assert row.part == 0
+        placed = Placement.read(row.placement)
+        assert placed.size == got.shape and (placed.matrix == frame.frame_of(expected).matrix).all()
     assert done.manifest["steps"].str.contains("inverted").tolist() == [False, False, True] * 2
     stored = tables.read(tmp_path / "out" / "manifest.parquet", tables.MANIFEST)
     assert stored["prepared"].tolist() == [f"{image}.png" for image in manifest["image"]]
@@ -358,11 +361,12 @@ def test_what_a_kill_left_half_written_is_cleared_away(tmp_path: Path) -> None:
 
 
 FLAT = Moments(4, 4, 4)
+AS_FILED = "2 2 1.0 0.0 0.0 0.0 1.0 0.0"
 
 
 def test_the_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
     done = [
-        Done("a", (Part("a-0.png", 7, FLAT, "turned; “x”"), Part("a-1.png", 8, FLAT, ""))),
+        Done("a", (Part("a-0.png", 7, FLAT, "turned; “x”", AS_FILED), Part("a-1.png", 8, FLAT, ""))),
         Done("b", refusal=Refusal("b.dcm", "blank", "every pixel is 0", "leave it out")),
         Done("c", refusal=Refusal("c.dcm", "timeout", "slow", "wait"), limits=Limits(2.5)),
     ]
@@ -397,7 +401,8 @@ def test_a_journal_goes_on_after_a_cut_and_begins_anew_for_another_recipe(tmp_pa
 @pytest.mark.parametrize(
     ("done", "why"),
     [
-        (Done("a", (Part("a.png", 7, FLAT, ""),)), None),
+        (Done("a", (Part("a.png", 7, FLAT, "", AS_FILED),)), None),
+        (Done("a", (Part("a.png", 7, FLAT, ""),)), "its place in its file was not kept"),
         (Done("a", (Part("a.png", 6, FLAT, ""),)), "its prepared image was changed"),
         (Done("a", (Part("b.png", 7, FLAT, ""),)), "its prepared image is missing"),
         (Done("b", refusal=Refusal("b.dcm", "blank", "")), None),

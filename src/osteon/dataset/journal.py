@@ -25,12 +25,15 @@ JOURNAL = "prepared.jsonl"
 
 @dataclass(frozen=True)
 class Part:
-    """One prepared image: file name in `images/`, its size in bytes, its moments, and what was done to it."""
+    """One prepared image: file name in `images/`, its size in bytes, its moments, what was done to it, and where it
+    lies in its file (`osteon.dataset.placement`; "" in journals of versions that did not keep it).
+    """
 
     file: str
     size: int
     moments: Moments
     steps: str
+    placement: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def why_stale(done: Done, images: Path, limits: Limits) -> str | None:
             return "its prepared image is missing"
         if size != part.size:
             return "its prepared image was changed"
+        if not part.placement:
+            return "its place in its file was not kept"
     return None
 
 

@@ -45,8 +45,8 @@ class Prepared:
     """What `prepare` made of a manifest.
 
     Attributes:
-        manifest: one row per prepared image, in the order of the manifest given, with `prepared`, `steps` and `part`,
-            and without what `osteon.dataset.privacy` keeps private.
+        manifest: one row per prepared image, in the order of the manifest given, with `prepared`, `steps`, `placement`
+            and `part`, and without what `osteon.dataset.privacy` keeps private.
         refusals: those given, and those of the images that could not be prepared, by their ids.
         done: images of the manifest that this run worked on; `skipped`: those that were fresh.
         reasons: why images were worked on → how many.
@@ -207,6 +207,7 @@ def _finished(
         part=[number for _, number in rows],
         prepared=[part.file for part in parts],
         steps=[part.steps for part in parts],
+        placement=[part.placement for part in parts],
     )
     prepared = tables.check(privacy.shareable(prepared).reset_index(drop=True), tables.MANIFEST, "the manifest")
     moments = sum((part.moments for part in parts), Moments())

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from osteon import files
 from osteon.dataset import steps
-from osteon.dataset.frame import render
+from osteon.dataset.frame import frame_of, render
 from osteon.dataset.guard import Limits, Lost
 from osteon.dataset.journal import Done, Part
+from osteon.dataset.placement import Placement
 from osteon.dataset.sources import read_bytes
 from osteon.dataset.statistics import moments_of
 from osteon.dicom.read import read
@@ -89,7 +90,8 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> int:
 def _written(path: Path, part: Radiograph) -> Part:
     pixels = render(part)
     size = write_png(path, pixels)
-    return Part(path.name, size, moments_of(pixels), "; ".join((*part.header.notes, *part.notes)))
+    notes, placement = "; ".join((*part.header.notes, *part.notes)), Placement.of(frame_of(part))
+    return Part(path.name, size, moments_of(pixels), notes, str(placement))
 
 
 def _changed(reason: str, remedy: str) -> UnreadableImage:

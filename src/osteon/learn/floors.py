@@ -36,7 +36,7 @@ NOT_TAGS = (
     # Ids and paths name a case, they do not describe it.
     *("image", "path", "patient", "study", "series", "instance", "accession", "prepared"),
     # What the recipe made of the pixels.
-    *("part", "steps"),
+    *("part", "steps", "placement"),
     # The split, and the answer.
     *("group", "fold", "target"),
     *sorted(ANSWERS),
