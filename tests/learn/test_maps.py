@@ -14,7 +14,7 @@ from torch import Tensor
 from osteon.errors import BadTable, Mismatch, NotFound
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.features import FeatureBank, extract
-from osteon.learn.maps import flips_of, maps_of, sided
+from osteon.learn.maps import apart, channels_of, flips_of, maps_of, sided, stage_names, stages_after
 from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image, write_images
 
 
@@ -47,6 +47,34 @@ def test_maps_are_those_of_two_stages_with_every_fine_value_in_its_place(name: s
     for channel, row, column in ((0, 0, 0), (3, 5, 2), (c - 1, 7, 11)):
         place = 4 * channel + 2 * (row % 2) + column % 2
         assert torch.allclose(maps[:, place, row // 2, column // 2], fine[:, channel, row, column], atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [(16, 32), (8, 16, 32), (8,)])
+def test_maps_of_any_strides_can_be_taken_apart_again(strides: tuple[int, ...]) -> None:
+    trunk = open_backbone("resnet18", "random")
+    grey = batch_of(grey_image(64, 96, seed=1), grey_image(64, 96, seed=2))
+    layers = {8: "layer2", 16: "layer3", 32: "layer4"}
+    with torch.inference_mode():
+        found = apart(maps_of(trunk, grey, strides), strides, channels_of(trunk, strides))
+    for stride, maps in zip(strides, found, strict=True):
+        wanted, _ = by_hooks(trunk, grey, (layers[stride], layers[stride]))
+        assert maps.shape[-2:] == (64 // stride, 96 // stride) and torch.allclose(maps, wanted, atol=1e-5)
+    assert stage_names(trunk, strides) == [layers[stride] for stride in strides]
+    assert stages_after(trunk, 8, 32) == ["layer3", "layer4"]
+
+
+def test_a_bank_is_of_one_choice_of_strides(tmp_path: Path) -> None:
+    trunk = open_backbone(TINY, "random")
+    images = write_images(tmp_path / "images", 3)
+    bank = extract(trunk, images, tmp_path / "bank", maps=True, strides=(16, 32), threads=1)
+    assert bank.strides == FeatureBank.open(tmp_path / "bank").strides == (16, 32)
+    found = bank.maps_of(list(images), np.zeros(3, int))
+    grey = batch_of(*(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in images.values()))
+    with torch.inference_mode():
+        wanted = maps_of(trunk, grey, (16, 32)).numpy()
+    assert np.allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
+    with pytest.raises(Mismatch, match="at strides of 16 and 32 pixels, not maps"):
+        extract(trunk, images, tmp_path / "bank", maps=True, threads=1)
 
 
 def test_a_network_that_does_not_pad_gives_maps_that_fit_each_other() -> None:

@@ -24,6 +24,7 @@ from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound
 from osteon.learn import weights
 from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
 from osteon.learn.heads import FLIPS
+from osteon.learn.maps import STRIDES
 
 FORMAT = 1
 BANK, TRUNK, INDEX, FEATURES = "bank.json", "trunk.safetensors", "index.tsv", "features.npy"
@@ -42,6 +43,7 @@ class FeatureBank:
         content: image → SHA-256 of the prepared file.
         flips: 2 (as it is, left and right exchanged), or 4 (also top and bottom exchanged, and both).
         maps: (c, h, w) of the maps of a flip; None for pooled features.
+        strides: of the maps, as `osteon.learn.maps.maps_of` lays them side by side.
         computed, reused: of the call of `extract` that returned this bank, how many images were computed and how many
             were there already.
     """
@@ -52,6 +54,7 @@ class FeatureBank:
     content: Mapping[str, str]
     flips: int = FLIPS
     maps: tuple[int, int, int] | None = None
+    strides: tuple[int, ...] = STRIDES
     computed: int = 0
     reused: int = 0
 
@@ -72,13 +75,14 @@ class FeatureBank:
             # A bank of two flips does not name their number: it is written as it was before there were four.
             flips = int(described.get("flips", FLIPS))
             c, h, w = map(int, described.get("maps", (0, 0, 0)))
+            strides = tuple(map(int, described.get("strides", STRIDES)))
         except (KeyError, TypeError, ValueError) as error:
             raise BadTable(
                 f"{folder / BANK} describes no bank that this osteon knows ({error})", remedy=remedy
             ) from error
         lines = _lines(files.must_exist(folder / INDEX, remedy=remedy))
         rows = {name: i for i, (name, _) in enumerate(lines)}
-        bank = cls(folder, trunk, rows, dict(lines), flips, (c, h, w) if c else None)
+        bank = cls(folder, trunk, rows, dict(lines), flips, (c, h, w) if c else None, strides)
         if lines and len(bank._memory()) < len(lines):
             raise BadTable(f"{folder / FEATURES} holds fewer rows than its index", remedy=f"delete it and {remedy}")
         return bank
@@ -191,11 +195,17 @@ class Row:
     values: NDArray[np.floating]
 
 
-def begin(folder: Path, trunk: Trunk, flips: int = FLIPS, maps: tuple[int, int, int] | None = None) -> FeatureBank:
+def begin(
+    folder: Path,
+    trunk: Trunk,
+    flips: int = FLIPS,
+    maps: tuple[int, int, int] | None = None,
+    strides: tuple[int, ...] = STRIDES,
+) -> FeatureBank:
     """The bank in the folder, empty if there was none, ready to be added to.
 
     Raises:
-        Mismatch: if it holds features of another trunk, another number of flips, or maps of another shape.
+        Mismatch: if it holds features of another trunk, another number of flips, or maps of another shape or stride.
         CannotWrite: if it cannot be made.
     """
     spec = trunk.spec
@@ -210,6 +220,7 @@ def begin(folder: Path, trunk: Trunk, flips: int = FLIPS, maps: tuple[int, int, 
         described: dict[str, Any] = {"format": FORMAT, "trunk": asdict(spec)}
         described |= {} if flips == FLIPS else {"flips": flips}
         described |= {"maps": list(maps)} if maps else {}
+        described |= {"strides": list(strides)} if maps and strides != STRIDES else {}
         files.write_json(folder / BANK, described)
     bank = FeatureBank.open(folder)
     if bank.trunk != spec:
@@ -223,8 +234,11 @@ def begin(folder: Path, trunk: Trunk, flips: int = FLIPS, maps: tuple[int, int, 
             f"the bank {folder} holds {bank.flips} flips of each image, not {flips}",
             remedy="choose another folder for the features",
         )
-    if bank.maps != maps:
-        held, wanted = (f"maps of {m[1]} × {m[2]}" if m else "pooled features" for m in (bank.maps, maps))
+    if bank.maps != maps or (maps and bank.strides != strides):
+        held, wanted = (
+            f"maps of {m[1]} × {m[2]} at strides of {' and '.join(map(str, s))} pixels" if m else "pooled features"
+            for m, s in ((bank.maps, bank.strides), (maps, strides))
+        )
         raise Mismatch(f"the bank {folder} holds {held}, not {wanted}", remedy="choose another folder for the features")
     return bank
 

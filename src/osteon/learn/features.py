@@ -27,7 +27,7 @@ from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank, Row, appending, begin
 from osteon.learn.fuse import fused
 from osteon.learn.heads import FLIPS, pooled
-from osteon.learn.maps import maps_of
+from osteon.learn.maps import STRIDES, maps_of
 from osteon.types import Progress, silent
 
 __all__ = ["FOUR_FLIPS", "FeatureBank", "extract", "features_of"]
@@ -49,6 +49,7 @@ def extract(
     *,
     flips: int = FLIPS,
     maps: bool = False,
+    strides: tuple[int, ...] = STRIDES,
     batch: int = 1,
     threads: int = 0,
     progress: Progress = silent,
@@ -64,6 +65,7 @@ def extract(
         folder: of the bank; made if it is not there.
         flips: 2 (as it is, mirrored) or 4 (`FOUR_FLIPS`) of each image.
         maps: keep maps (`osteon.learn.maps`) instead of pooled features; the images are then all of one size.
+        strides: of the maps.
         batch: images a forward pass; 1 is the fastest on a CPU, more feeds a GPU.
         threads: worker threads; 0 takes as many as torch would use.
         progress: told of images done.
@@ -80,14 +82,14 @@ def extract(
         raise TooFewCases("there are no images to compute features of", remedy="check the prepared folder")
     if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
         raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before extract")
-    shape = _map_shape(trunk, next(iter(images.values()))) if maps else None
-    held = begin(folder, trunk, flips, shape)
+    shape = _map_shape(trunk, strides, next(iter(images.values()))) if maps else None
+    held = begin(folder, trunk, flips, shape, strides)
     workers = threads or torch.get_num_threads()
     ready = fused(trunk)
     done, pending, computed = 0, list[Row](), 0
     with _one_core_each(), ThreadPoolExecutor(workers) as pool, appending(folder) as append:
         groups = _groups(images, held.content, batch)
-        for count, rows in _in_order(pool, ready, groups, _Wanted(flips, shape), ahead=2 * workers):
+        for count, rows in _in_order(pool, ready, groups, _Wanted(flips, shape, strides), ahead=2 * workers):
             pending += rows
             computed += len(rows)
             done += count
@@ -101,10 +103,11 @@ def extract(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a row is to hold: flips, and the shape (c, h, w) of their maps, or pooled features."""
+    """What a row is to hold: flips, and the shape (c, h, w) of their maps at some strides, or pooled features."""
 
     flips: int
     maps: tuple[int, int, int] | None
+    strides: tuple[int, ...]
 
 
 _Task = tuple[str, Path, str]  # image, file, SHA-256 of the file that the bank's row was computed from
@@ -151,13 +154,13 @@ def _rows_of(trunk: Trunk, group: list[_Task], wanted: _Wanted) -> tuple[int, li
 def _values(trunk: Trunk, pixels: NDArray[np.uint8], wanted: _Wanted) -> NDArray[np.floating]:
     if wanted.maps is None:
         return features_of(trunk, pixels, wanted.flips)
-    return _of_flips(trunk, pixels, wanted.flips, lambda grey: maps_of(trunk, grey)).astype(np.float16)
+    return _of_flips(trunk, pixels, wanted.flips, lambda grey: maps_of(trunk, grey, wanted.strides)).astype(np.float16)
 
 
-def _map_shape(trunk: Trunk, first: Path) -> tuple[int, int, int]:
+def _map_shape(trunk: Trunk, strides: tuple[int, ...], first: Path) -> tuple[int, int, int]:
     pixels = decoded(files.must_exist(first, remedy="run `osteon prepare` again").read_bytes(), first)
     with torch.inference_mode():
-        c, h, w = maps_of(trunk, torch.zeros(1, 1, *pixels.shape, device=trunk.mean.device)).shape[1:]
+        c, h, w = maps_of(trunk, torch.zeros(1, 1, *pixels.shape, device=trunk.mean.device), strides).shape[1:]
     return c, h, w
 
 

@@ -1,11 +1,13 @@
 """Feature maps that keep the place: which cortex is which in a picture is told by where it stands, not by its looks.
 
-Read are the maps of a trunk at strides of 8 and 16 pixels, side by side at a stride of 16. They come from the middle of
-the network, where a gap or a callus still has a side; deeper maps are coarse, and pooled ones have no place at all.
+Read are the maps of a trunk at one stride or several, side by side at the coarsest. For cortices they are those at
+strides of 8 and 16 pixels, from the middle of the network, where a gap or a callus still has a side; deeper maps are
+coarse, and pooled ones have no place at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,46 +21,106 @@ from osteon.errors import Mismatch
 from osteon.learn.backbones import BACKBONES, Trunk
 
 STRIDES = (8, 16)
-"""Pixels of the image from one value of a map to the next, in the maps that are read."""
+"""Pixels of the image from one value of a map to the next, in the maps that cortices are read from."""
 
 AS_IT_IS, MIRRORED = 0, 1
 """The flips of a bank, by their place in it."""
 
 
-def maps_of(trunk: Trunk, grey: Tensor) -> Tensor:
-    """Maps (n, 4 c8 + c16, h / 16, w / 16) of grey images (n, 1, h, w), float in 0..1.
+def maps_of(trunk: Trunk, grey: Tensor, strides: Sequence[int] = STRIDES) -> Tensor:
+    """Maps (n, c, h / s, w / s) of grey images (n, 1, h, w), float in 0..1, s being the coarsest stride.
 
-    The values at stride 8 are laid into channels, four for each place of stride 16, so that none is lost.
+    The values at a finer stride are laid into channels, four for each place of twice the stride, so that none is lost:
+    for strides of 8 and 16, c = 4 c8 + c16. `apart` takes them apart again.
+
+    Args:
+        trunk: whose maps.
+        grey: images.
+        strides: which, the finest first; each a power of two times the one before.
 
     Raises:
-        Mismatch: for a backbone without maps at both strides.
+        Mismatch: for a backbone without maps at these strides.
     """
     colour = (grey - trunk.mean) / trunk.std
     net: Any = trunk.net  # timm's models share these methods, and no type
-    places = taps(trunk)
-    fine, coarse = net.forward_intermediates(
+    places = taps(trunk, strides)
+    *fine, coarse = net.forward_intermediates(
         colour, indices=places, intermediates_only=True, stop_early=True, output_fmt="NCHW"
     )
     height, width = coarse.shape[-2:]
-    if fine.shape[-2:] != (2 * height, 2 * width):  # networks that do not pad lose a row here and there
-        fine = functional.interpolate(fine, (2 * height, 2 * width), mode="bilinear", align_corners=False)
-    return torch.cat([functional.pixel_unshuffle(fine, 2), coarse], dim=1)
+    folded = []
+    for maps, stride in zip(fine, strides, strict=False):
+        times = strides[-1] // stride
+        size = (times * height, times * width)
+        if maps.shape[-2:] != size:  # networks that do not pad lose a row here and there
+            maps = functional.interpolate(maps, size, mode="bilinear", align_corners=False)
+        folded.append(functional.pixel_unshuffle(maps, times))
+    return torch.cat([*folded, coarse], dim=1)
 
 
-def taps(trunk: Trunk) -> list[int]:
-    """The places, among the stages that timm names, of the maps at STRIDES.
+def apart(maps: Tensor, strides: Sequence[int], channels: Sequence[int]) -> list[Tensor]:
+    """The maps of each stride, from what `maps_of` laid side by side; `channels` as `channels_of` has them."""
+    times = [strides[-1] // stride for stride in strides]
+    parts = torch.split(maps, [c * t**2 for c, t in zip(channels, times, strict=True)], dim=1)
+    return [functional.pixel_shuffle(part, t) for part, t in zip(parts, times, strict=True)]
+
+
+def channels_of(trunk: Trunk, strides: Sequence[int] = STRIDES) -> list[int]:
+    """Channels of the maps at each stride.
+
+    Raises:
+        Mismatch: as `maps_of`.
+    """
+    stages = _stages(trunk)
+    return [int(stages[place]["num_chs"]) for place in taps(trunk, strides)]
+
+
+def taps(trunk: Trunk, strides: Sequence[int] = STRIDES) -> list[int]:
+    """The places, among the stages that timm names, of the maps at these strides.
 
     Raises:
         Mismatch: if the backbone has none, or cannot give them.
     """
-    stages = getattr(trunk.net, "feature_info", ())
-    strides = [int(stage["reduction"]) for stage in getattr(stages, "info", stages)]
-    if not hasattr(trunk.net, "forward_intermediates") or not set(STRIDES) <= set(strides):
+    there = [int(stage["reduction"]) for stage in _stages(trunk)]
+    if not hasattr(trunk.net, "forward_intermediates") or not set(strides) <= set(there):
         raise Mismatch(
-            f"{trunk.spec.name} gives no maps at strides of {' and '.join(map(str, STRIDES))} pixels",
+            f"{trunk.spec.name} gives no maps at strides of {' and '.join(map(str, strides))} pixels",
             remedy=f"choose another backbone, e.g. {', '.join(BACKBONES)}",
         )
-    return [strides.index(stride) for stride in STRIDES]
+    return [there.index(stride) for stride in strides]
+
+
+def stage_names(trunk: Trunk, strides: Sequence[int]) -> list[str]:
+    """Names of the modules that give the maps at these strides.
+
+    Raises:
+        Mismatch: as `maps_of`.
+    """
+    stages = _stages(trunk)
+    return [str(stages[place]["module"]) for place in taps(trunk, strides)]
+
+
+def stages_after(trunk: Trunk, first: int, last: int) -> list[str]:
+    """Names of the modules, in order, that lead from the map at one stride to that at another, each into the next.
+
+    Raises:
+        Mismatch: as `maps_of`, or if the network does not keep them in a row.
+    """
+    begin, end = stage_names(trunk, (first, last))
+    parent, _, _ = begin.rpartition(".")
+    row = [f"{parent}.{name}".lstrip(".") for name, _ in trunk.net.get_submodule(parent).named_children()]
+    if not {begin, end} <= set(row):
+        raise Mismatch(
+            f"the stages of {trunk.spec.name} from {begin} to {end} do not stand in a row",
+            remedy=f"choose another backbone, e.g. {', '.join(BACKBONES)}",
+        )
+    return row[row.index(begin) + 1 : row.index(end) + 1]
+
+
+def _stages(trunk: Trunk) -> list[dict[str, Any]]:
+    """What timm says of the stages of a network: `reduction`, `num_chs`, `module`."""
+    stages = getattr(trunk.net, "feature_info", ())
+    return list(getattr(stages, "info", stages))
 
 
 def flips_of(manifest: pd.DataFrame) -> NDArray[np.intp]:
