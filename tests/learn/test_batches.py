@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
-from osteon.errors import BadTable, NotFound, UnreadableImage
-from osteon.learn.batches import Augmentation, Batches, as_input, decode
+from osteon.dataset.frame import render
+from osteon.dataset.preparation import write_png
+from osteon.dataset.steps.placing import PadToAspect
+from osteon.errors import Mismatch, TooFewCases
+from osteon.learn.augmentation import KIM
+from osteon.learn.batches import Augmentation, Batches, as_input, decode, generator_of
+from osteon.learn.samplers import Balanced, OppositeClass, Sampler, Shuffled
+from tests.make import a_radiograph
 
 STILL = Augmentation(flip=0, shift=0, rotation_deg=0)
 
@@ -122,34 +132,102 @@ def test_the_digest_knows_images_and_targets() -> None:
     assert Batches(one.pixels, one.rows, 1 - one.target).digest() != one.digest()
 
 
-def test_decoding_gives_the_pixels_in_order(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (5, 9, 7), dtype=np.uint8)
-    paths = [tmp_path / f"{i}.png" for i in range(5)]
-    for path, image in zip(paths, pixels, strict=True):
-        cv2.imwrite(str(path), image)
-    np.testing.assert_array_equal(decode(paths, tmp_path / "work"), pixels)
-    assert [p.name for p in (tmp_path / "work").iterdir()] == ["pixels.npy"]
+def as_it_was(batches: Batches, epoch: int, seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """An epoch as osteon made it before there were samplers, further augmentations and a thread, restated."""
+    how, (height, width) = batches.augmentation, batches.pixels.shape[1:]
+    generator = generator_of(seed, epoch)
+    order = torch.randperm(len(batches.rows), generator=generator).numpy()
+    made = []
+    for batch in np.array_split(order, -(-len(order) // batches.size)):
+        mirror, turn, across, down = torch.rand(4, len(batch), generator=generator)
+        side = torch.where(mirror < how.flip, -1.0, 1.0)
+        angle = torch.deg2rad((2 * turn - 1) * how.rotation_deg)
+        ratio, x, y = height / width, 2 * how.shift * (2 * across - 1), 2 * how.shift * (2 * down - 1)
+        top = torch.stack([side * angle.cos(), -ratio * angle.sin(), x], dim=1)
+        moves = torch.stack([top, torch.stack([side * angle.sin() / ratio, angle.cos(), y], dim=1)], dim=1)
+        images = as_input(batches.pixels[batches.rows[batch]])
+        if how.upend:
+            upended = torch.rand(len(batch), 1, 1, 1, generator=generator) < how.upend
+            images = torch.where(upended, images.flip(-2), images)
+        if how.shift or how.rotation_deg:
+            grid = functional.affine_grid(moves, list(images.shape), align_corners=False)
+            images = functional.grid_sample(images, grid, align_corners=False)
+        else:
+            images = torch.where(moves[:, :1, :1, None] < 0, images.flip(-1), images)
+        made.append((images, torch.from_numpy(batches.target[batch])))
+    return made
 
 
-def test_what_cannot_be_decoded_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    whole, cut, colour, small = (tmp_path / f"{name}.png" for name in ("whole", "cut", "colour", "small"))
-    cv2.imwrite(str(whole), noise)
-    cut.write_bytes(whole.read_bytes()[:900])
-    cv2.imwrite(str(colour), np.dstack([noise, noise // 2, noise]))
-    cv2.imwrite(str(small), noise[:30])
-    with pytest.raises(UnreadableImage, match="cut"):
-        decode([whole, cut], tmp_path / "work")
-    with pytest.raises(UnreadableImage, match="grey"):
-        decode([whole, colour], tmp_path / "work")
-    with pytest.raises(BadTable, match=r"30×40 pixels and whole\.png has 40×40"):
-        decode([whole, small], tmp_path / "work")
-    with pytest.raises(NotFound):
-        decode([whole, tmp_path / "none.png"], tmp_path / "work")
-    assert not list((tmp_path / "work").iterdir())
+@pytest.mark.parametrize("how", [Augmentation(), STILL, Augmentation(0.5, 0, 0, 0.5), Augmentation(0.3, 0, 20, 0.2)])
+def test_runs_from_before_keep_their_bytes(how: Augmentation) -> None:
+    batches = noise(21, how)
+    for epoch in (0, 3):
+        now = list(batches.epoch(epoch, seed=8))
+        for (images, target), (wanted, of) in zip(now, as_it_was(batches, epoch, seed=8), strict=True):
+            assert torch.equal(images, wanted) and torch.equal(target, of)
 
 
-def test_impossible_augmentation_is_refused_at_birth() -> None:
-    with pytest.raises(ValueError, match="flip and upend lie in"):
-        Augmentation(flip=2)
+def noise(n: int, how: Augmentation, **options: Any) -> Batches:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 16, 12), dtype=np.uint8)
+    return Batches(pixels, np.arange(n), (np.arange(n) % 3 == 0).astype(np.float32), 6, how, **options)
+
+
+@pytest.mark.parametrize("sampler", [Shuffled(), OppositeClass(), Balanced()])
+def test_an_epoch_shows_what_the_sampler_says(sampler: Sampler) -> None:
+    batches = replace(some_batches(30, 8), target=(np.arange(30) < 9).astype(np.float32), sampler=sampler)
+    for epoch in range(3):
+        order = batches.shown(epoch, seed=2)
+        assert shown(batches, epoch, seed=2) == order.tolist()
+        targets = torch.cat([target for _, target in batches.epoch(epoch, seed=2)])
+        np.testing.assert_array_equal(targets, batches.target[order])
+    assert len(batches) == (4 if sampler == Shuffled() else 3)  # 30 images, or 18
+    parts = [list(batches.epoch(1, seed=2, share=(i, 2))) for i in range(2)]
+    both = [torch.cat([part[k][1] for part in parts]) for k in range(len(batches))]
+    assert [t.tolist() for t in both] == [target.tolist() for _, target in batches.epoch(1, seed=2)]
+
+
+def test_what_a_sampler_cannot_draw_from_is_refused_before_training() -> None:
+    batches = some_batches(6)
+    with pytest.raises(TooFewCases, match="none of 6 training images is positive"):
+        replace(batches, target=0 * batches.target, sampler=Balanced())
+    with pytest.raises(Mismatch, match="2 columns"):
+        replace(batches, target=np.zeros((6, 2), np.float32), sampler=OppositeClass())
+
+
+def test_the_digest_knows_the_sampler() -> None:
+    batches = some_batches()
+    kinds = {replace(batches, sampler=sampler).digest() for sampler in (Shuffled(), OppositeClass(), Balanced())}
+    assert len(kinds) == 3
+    sha = hashlib.sha256(batches.target.tobytes() + batches.pixels.tobytes())
+    assert batches.digest() == sha.hexdigest()  # as before there were samplers: old checkpoints are gone on from
+
+
+def test_an_epoch_can_be_left_early_and_leaves_no_thread() -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        for number, _ in enumerate(noise(40, Augmentation()).epoch(0, seed=1)):
+            if number == 2:
+                break
+    epoch = noise(40, Augmentation()).epoch(0, seed=1)
+    next(epoch)
+    epoch.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_making_reaches_the_loop() -> None:
+    batches = replace(noise(12, Augmentation()), rows=np.arange(12) + 6)  # beyond the images
+    with pytest.raises(IndexError):
+        list(batches.epoch(0, seed=0))
+    assert threading.active_count() == 1 or all("batches" not in thread.name for thread in threading.enumerate())
+
+
+def test_images_of_several_ratios_come_at_one_size_once_padded(tmp_path: Path) -> None:
+    paths = []
+    for number, shape in enumerate([(90, 60), (60, 90), (200, 40), (75, 50)]):
+        (fitted,) = PadToAspect(height=96, width=64)(a_radiograph(*shape, seed=number))
+        paths.append(tmp_path / f"{number}.png")
+        write_png(paths[-1], render(fitted))
+    pixels = decode(paths, tmp_path / "cache")
+    target = np.array([0, 1, 0, 1], np.float32)
+    batches = Batches(pixels, np.arange(4), target, 2, KIM, Balanced())
+    assert [images.shape for images, _ in batches.epoch(0, seed=0)] == [(2, 1, 96, 64)] * 2

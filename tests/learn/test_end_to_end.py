@@ -68,7 +68,7 @@ def test_lenet_learns_the_view_out_of_fold_and_in_the_sealed_part(tmp_path: Path
     for part in (sealed, *(cohort["fold"] == fold for fold in (0, 1, 2))):
         assert roc_auc_score(ap[part], done.probabilities[part, rust.LABELS.index("AP")]) > 0.95
     assert list(done.kept) == [0, 1, 2] and seen[-1] == (3000, 3000) and "24×24" in done.network
-    assert not (tmp_path / "work" / "pixels.npy").exists()
+    assert not list((tmp_path / "work").glob("*.npy"))
 
     curves = done.curves
     assert tuple(curves) == CURVES and len(curves) == (3 + 1) * 3 * 2
@@ -98,6 +98,26 @@ def test_sealed_grades_change_nothing(tmp_path: Path) -> None:
     sealed = cohort["fold"] == -1
     hidden = cohort.assign(**{cortex: cohort[cortex].mask(sealed) for cortex in rust.CORTICES})
     np.testing.assert_array_equal(run(hidden, images, tmp_path / "hidden", how=how).probabilities, known.probabilities)
+
+
+def test_runs_on_the_same_images_share_what_was_decoded(tmp_path: Path) -> None:
+    cohort, images = a_cohort(tmp_path, patients=12)
+    how, cache = replace(QUICK, epochs=1), tmp_path / "cache"
+    own, written = run(cohort, images, tmp_path / "own", how=how), set[int]()
+    for number in range(2):
+        shared = run(cohort, images, tmp_path / f"run-{number}", how=how, cache=cache)
+        np.testing.assert_array_equal(shared.probabilities, own.probabilities)
+        assert not list((tmp_path / f"run-{number}").glob("*.npy"))
+        (held,) = cache.iterdir()
+        written.add(held.stat().st_mtime_ns)
+    assert len(written) == 1
+
+
+def test_copies_are_no_cases_of_their_own(tmp_path: Path) -> None:
+    cohort, images = a_cohort(tmp_path, patients=12)
+    copies = cohort.assign(copy_of=["p00-AP", *[pd.NA] * (len(cohort) - 1)])
+    with pytest.raises(BadTable, match="1 rows of the manifest are copies"):
+        run(copies, images, tmp_path / "work")
 
 
 def test_the_last_epoch_can_be_taken_in_place_of_the_best(tmp_path: Path) -> None:

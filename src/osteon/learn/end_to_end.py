@@ -17,10 +17,13 @@ from scipy.special import expit
 
 from osteon.dataset.splits import SEALED, folds_of
 from osteon.errors import BadTable, TooFewCases
-from osteon.learn.batches import Batches, decode_named
+from osteon.learn.batches import Batches
+from osteon.learn.copies import refuse_copies
+from osteon.learn.decoded import decode_named, forget
 from osteon.learn.heads import Network
 from osteon.learn.objectives import Epoch
-from osteon.learn.train import HeldOut, TrainOptions, fit, part_of, scores
+from osteon.learn.scoring import scores
+from osteon.learn.train import HeldOut, TrainOptions, fit, part_of
 from osteon.tasks import rust
 from osteon.types import Progress, silent
 
@@ -62,6 +65,7 @@ def train_end_to_end(
     *,
     seed: int,
     leaky_by_image: bool = False,
+    cache: Path | None = None,
     progress: Progress = silent,
 ) -> EndToEnd:
     """Train a network per fold on the other folds; the fold itself is held out, and tells after every epoch how it is.
@@ -74,14 +78,17 @@ def train_end_to_end(
         images: image id → prepared PNG, all of one size.
         fresh: fold → the network that it starts from, with 18 outputs.
         options: how to train; its objective notes the figure `auroc` (`hong.TRAINING`).
-        folder: gets the decoded images, which are removed at the end, and a checkpoint per fold.
+        folder: gets a checkpoint per fold.
         seed: of the order, the augmentation and dropout.
         leaky_by_image: take folds that part the images of one patient, as the study drew them. What is then measured is
             in part how well the network knows its patients.
+        cache: keeps the decoded images for other runs on the same ones; None decodes into `folder`, and removes them at
+            the end.
         progress: called with the thousandths of all runs done and their number.
 
     Raises:
-        Leak, BadTable, TooFewCases: as `dataset.splits.folds_of`; BadTable also for a missing column.
+        Leak, BadTable, TooFewCases: as `dataset.splits.folds_of`; BadTable also for a missing column, or for copies
+            (`learn.copies`), which are no cases to report on.
         TooFewCases: if every label of a training part is the same for all of it.
         NotFound, UnreadableImage, BadTable: for a prepared image that is not there, does not decode or is of another
             size than the others, before training starts.
@@ -91,7 +98,7 @@ def train_end_to_end(
         raise ValueError(f"the objective {options.objective.name!r} does not note the figure auroc")
     fold = _folds(cohort, leaky_by_image)
     target = rust.one_hot(_grades(cohort, fold), cohort["view"].fillna("").astype(str).tolist())
-    pixels = decode_named(cohort["image"].tolist(), images, folder)
+    pixels = decode_named(cohort["image"].tolist(), images, cache or folder)
     numbers = [int(k) for k in np.unique(fold[fold != SEALED])]
     epochs: dict[int, tuple[Epoch, ...]] = {}
     kept: dict[int, int] = {}
@@ -101,22 +108,25 @@ def train_end_to_end(
         own, others = fold == number, (fold != number) & (fold != SEALED)
         fitted = fit(
             fresh(number),
-            Batches(pixels, np.flatnonzero(others), target[others], options.batch, options.augmentation),
+            Batches(
+                pixels, np.flatnonzero(others), target[others], options.batch, options.augmentation, options.sampler
+            ),
             HeldOut(pixels, np.flatnonzero(own), target[own]),
             options,
             folder / f"fold-{number}",
             seed=seed,
             progress=part_of(progress, place, len(numbers)),
         )
-        logits[own] = scores(fitted.network, pixels, np.flatnonzero(own), options.batch)
+        logits[own] = scores(fitted.network, pixels, np.flatnonzero(own), options.batch, options.scoring)
         epochs[number], kept[number] = fitted.epochs, fitted.best + 1
         name = name or fitted.network.name
         reached = fitted.epochs[fitted.best].figures["auroc"][1]
         if reached > best or not place:
             best, best_fold = reached, number
             if len(sealed):
-                logits[sealed] = scores(fitted.network, pixels, sealed, options.batch)
-    (folder / "pixels.npy").unlink(missing_ok=True)
+                logits[sealed] = scores(fitted.network, pixels, sealed, options.batch, options.scoring)
+    if cache is None:
+        forget(folder)
     curves = curves_of(epochs)
     return EndToEnd(expit(logits), curves, kept, best_fold, best_epoch_of(curves), name)
 
@@ -146,6 +156,7 @@ def _folds(cohort: pd.DataFrame, leaky_by_image: bool) -> NDArray[np.intp]:
         raise BadTable(
             f"the cohort has no column {', '.join(missing)}", remedy="join the grades to a manifest that is split"
         )
+    refuse_copies(cohort)
     if not leaky_by_image:
         folds_of(cohort)
     fold = np.asarray(cohort["fold"].to_numpy(int), np.intp)

@@ -19,6 +19,7 @@ from osteon import tables
 from osteon.dataset.splits import SEALED, folds_of
 from osteon.errors import Diverged, TooFewCases
 from osteon.evaluate.calibration import fit_platt
+from osteon.learn.copies import refuse_copies
 from osteon.learn.logistic import Array, fit_path
 from osteon.types import Calibration
 
@@ -80,8 +81,9 @@ def lay_out(manifest: pd.DataFrame) -> Layout:
 
     Raises:
         TooFewCases: for fewer than three folds, or a training part of one class.
-        Leak, BadTable: as `dataset.splits.folds_of`.
+        Leak, BadTable: as `dataset.splits.folds_of`; BadTable also for copies, which are no cases to report on.
     """
+    refuse_copies(manifest)
     folds_of(manifest)
     fold = manifest["fold"].to_numpy(int)
     fold = np.where((fold != SEALED) & manifest["target"].isna().to_numpy(bool), UNUSED, fold)
@@ -130,42 +132,51 @@ def linear_scores(
     return scores, weights, biases
 
 
-def nested(layout: Layout, scores: Array, *, platt: bool = True) -> Nested:
+def nested(layout: Layout, scores: Array, *, platt: bool = True, scaled: bool = False) -> Nested:
     """Choose a setting by inner log loss, calibrate on inner out-of-fold scores, and report each fold.
 
     Args:
         layout: the parts of n rows.
         scores: (c, models, n) log odds at c settings, the least flexible setting first: it wins ties.
         platt: calibrate by Platt scaling; otherwise the scores are taken as the log odds they are.
+        scaled: judge each setting after a Platt scaling of its own, for networks, whose scores may be right in their
+            order and far too sure.
     """
     score, probability = np.full(layout.fold.shape, np.nan), np.full(layout.fold.shape, np.nan)
     chosen = []
     for fold in layout.folds:
-        best, calibration = _choose(layout, scores, fold, platt)
+        best, calibration = _choose(layout, scores, fold, platt, scaled)
         own = layout.fold == fold
         score[own] = scores[best, layout.left_out.index((fold,)), own]
         probability[own] = calibration(score[own])
         chosen.append(best)
-    final, calibration = _choose(layout, scores, None, platt)
+    final, calibration = _choose(layout, scores, None, platt, scaled)
     sealed = layout.fold == SEALED
     score[sealed] = scores[final, layout.left_out.index(()), sealed]
     probability[sealed] = calibration(score[sealed])
     return Nested(score, probability, tuple(chosen), final, calibration)
 
 
-def _choose(layout: Layout, scores: Array, outer: int | None, platt: bool) -> tuple[int, Calibration]:
+def _choose(layout: Layout, scores: Array, outer: int | None, platt: bool, scaled: bool) -> tuple[int, Calibration]:
     """The setting of least log loss out of the inner folds of `outer` (None: of all folds), and its calibration."""
     inner = [fold for fold in layout.folds if fold != outer]
     rows = np.flatnonzero(np.isin(layout.fold, inner))
     model = {fold: layout.left_out.index(tuple(sorted({fold, outer} - {None}))) for fold in inner}
     unseen = scores[:, [model[fold] for fold in layout.fold[rows]], rows]
     target = layout.target[rows]
-    losses = (np.logaddexp(0, unseen) - target * unseen).mean(axis=1)
+    judged = np.array([_scaled(row, target) for row in unseen]) if scaled else unseen
+    losses = (np.logaddexp(0, judged) - target * judged).mean(axis=1)
     best = int(np.argmin(losses))
     if platt:
         return best, fit_platt(unseen[best], target)
     note = "the model's own probability, not calibrated"
     return best, Calibration(slope=1.0, intercept=0.0, n=len(rows), prevalence=float(target.mean()), note=note)
+
+
+def _scaled(score: Array, target: Array) -> Array:
+    """The scores, as log odds that fit the targets."""
+    found = fit_platt(score, target)
+    return found.slope * score + found.intercept
 
 
 def as_predictions(

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import logsigmoid
 
+from osteon.errors import TooFewCases
 from osteon.evaluate.metrics import auroc
 
 Scores = NDArray[np.float64]
@@ -102,3 +104,55 @@ BINARY = Objective("binary cross-entropy", cross_entropy, log_loss)
 
 LABELS = Objective("binary cross-entropy over labels", cross_entropy, log_loss, {"auroc": macro_auroc}, chooses="auroc")
 """Several questions with two answers each: targets (n, k), every label of equal weight and none masked (Hong 2023)."""
+
+
+def weighted(positive: float, negative: float = 1.0) -> Objective:
+    """Cross-entropy in which each class has a weight: the mean of w(y) · -log p(y).
+
+    Args:
+        positive, negative: weights of the two classes, > 0; `class_weights` finds those that make them count alike.
+    """
+    if not (positive > 0 and negative > 0):
+        raise ValueError(f"the weights of a class are > 0, not {positive} and {negative}")
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return cross_entropy(logits, target, weight=negative + (positive - negative) * target)
+
+    name = f"binary cross-entropy, positives × {positive}, negatives × {negative}"
+    return Objective(name, loss, in_double(loss))
+
+
+def class_weights(target: Targets) -> tuple[float, float]:
+    """Weights (positive, negative) with which both classes count alike, and an image counts 1 on average.
+
+    Args:
+        target: (n,) of the training part alone, 0 or 1.
+
+    Raises:
+        TooFewCases: if a class is empty.
+    """
+    n, positives = target.size, int((target == 1).sum())
+    if not 0 < positives < n:
+        raise TooFewCases(f"all {n} training images are of one class", remedy="label more, or use fewer folds")
+    return n / (2 * positives), n / (2 * (n - positives))
+
+
+def focal(gamma: float = 2.0, alpha: float | None = 0.25) -> Objective:
+    """The focal loss of Lin et al. 2017, equation 5: the mean of -α(y) · (1 - p(y))^γ · log p(y).
+
+    Args:
+        gamma: ≥ 0; how little an image counts that the network has right. 0 is cross-entropy.
+        alpha: weight of the positives, 0..1; negatives have 1 - alpha. None weighs nothing (equation 4).
+    """
+    if gamma < 0 or not (alpha is None or 0 < alpha < 1):
+        raise ValueError(f"gamma ≥ 0 and alpha in 0..1, not {gamma} and {alpha}")
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        # p(y) = σ(margin) and 1 - p(y) = σ(-margin); their logarithms are finite where the powers would be 0.
+        margin = logits * (2 * target - 1)
+        each = -torch.exp(gamma * logsigmoid(-margin)) * logsigmoid(margin)
+        if alpha is not None:
+            each = each * (1 - alpha + (2 * alpha - 1) * target)
+        return each.mean()
+
+    return Objective(f"focal loss, γ = {gamma}, α = {'none' if alpha is None else alpha}", loss, in_double(loss))
