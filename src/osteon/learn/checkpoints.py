@@ -1,7 +1,7 @@
 """A training run on disk: one safetensors file, so that it is there whole or not at all, and holds no code.
 
-It has the weights, the best weights so far if they are others, the optimiser's moments and, as JSON, what run it is and
-how it went. Of a run that is done the best weights are all that is kept.
+It has the weights, their moving average if there is one, the best weights so far if they are others, the optimiser's
+moments and, as JSON, what run it is and how it went. Of a run that is done the best weights are all that is kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Run:
         configuration: all that must be the same for a run to be gone on with, as JSON.
         epochs: those that are done.
         best: 0-based epoch that the objective chose; -1 before the first.
-        best_weights: the network's state after it.
+        best_weights: the state, after it, of the network that is judged.
     """
 
     configuration: dict[str, Any]
@@ -37,26 +37,48 @@ class Run:
     best: int = -1
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, epoch: Epoch, network: nn.Module, objective: Objective) -> None:
-        """Note an epoch that is done; keep the network's weights if the objective chooses it before the best so far."""
+    @property
+    def waited(self) -> int:
+        """Epochs since the best one."""
+        return max(len(self.epochs) - 1 - self.best, 0)
+
+    def add(self, epoch: Epoch, judged: nn.Module, objective: Objective) -> None:
+        """Note an epoch that is done; keep the weights that were judged if the objective chooses it before the best."""
         if self.best < 0 or objective.is_better(epoch, self.epochs[self.best]):
             self.best = len(self.epochs)
-            self.best_weights = {name: t.detach().clone() for name, t in network.state_dict().items()}
+            self.best_weights = {name: t.detach().clone() for name, t in judged.state_dict().items()}
         self.epochs.append(epoch)
 
 
-def save(path: Path, run: Run, network: nn.Module, optimizer: torch.optim.Optimizer, *, finished: bool) -> None:
-    """Write the run and, unless it is finished, its network and optimiser; the same run writes the same bytes.
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """What every step changes.
+
+    Attributes:
+        network: in training.
+        judged: the average of its weights, or the network itself.
+        optimizer: torch's.
+    """
+
+    network: nn.Module
+    judged: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def save(path: Path, run: Run, moving: Moving, *, finished: bool) -> None:
+    """Write the run and, unless it is finished, what moves; the same run writes the same bytes.
 
     Raises:
         CannotWrite: if the disk is full; the checkpoint before is then as it was.
     """
     tensors: dict[str, Tensor] = {}
-    if finished or run.best < len(run.epochs) - 1:
+    if finished or run.waited:
         tensors |= {f"best/{name}": tensor for name, tensor in run.best_weights.items()}
     if not finished:
-        tensors |= {f"weights/{name}": tensor for name, tensor in network.state_dict().items()}
-        for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"weights/{name}": tensor for name, tensor in moving.network.state_dict().items()}
+        if moving.judged is not moving.network:
+            tensors |= {f"average/{name}": tensor for name, tensor in moving.judged.state_dict().items()}
+        for number, moments in moving.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
     description = {
         "configuration": run.configuration,
@@ -68,7 +90,7 @@ def save(path: Path, run: Run, network: nn.Module, optimizer: torch.optim.Optimi
         temporary.write_bytes(content)
 
 
-def resume(path: Path, configuration: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer) -> Run:
+def resume(path: Path, configuration: dict[str, Any], moving: Moving) -> Run:
     """The run so far, its weights and moments put in place unless it is finished; a new run if there is no checkpoint.
 
     Raises:
@@ -78,7 +100,7 @@ def resume(path: Path, configuration: dict[str, Any], network: nn.Module, optimi
     configuration = json.loads(json.dumps(configuration))
     if not path.exists():
         return Run(configuration)
-    description, tensors = _read(path, str(next(network.parameters()).device))
+    description, tensors = _read(path, str(next(moving.network.parameters()).device))
     theirs = description["configuration"]
     differing = sorted(k for k in configuration.keys() | theirs.keys() if configuration.get(k) != theirs.get(k))
     if differing:
@@ -87,14 +109,19 @@ def resume(path: Path, configuration: dict[str, Any], network: nn.Module, optimi
             remedy="choose another folder, or remove it to train from the beginning",
         )
     epochs = [_epoch(**epoch) for epoch in description["epochs"]]
-    weights, best = _below("weights/", tensors), _below("best/", tensors)
-    run = Run(configuration, epochs, int(description["best"]), best or {name: t.clone() for name, t in weights.items()})
+    weights, average, best = (_below(f"{kind}/", tensors) for kind in ("weights", "average", "best"))
+    if not best:  # the last epoch is the best one
+        best = {name: tensor.clone() for name, tensor in (average or weights).items()}
+    run = Run(configuration, epochs, int(description["best"]), best)
     if not weights:
         return run
-    network.load_state_dict(weights)
+    moving.network.load_state_dict(weights)
+    if average:
+        moving.judged.load_state_dict(average)
     numbers = sorted({int(name.split("/")[0]) for name in _below("optimizer/", tensors)})
     moments = {number: _below(f"optimizer/{number}/", tensors) for number in numbers}
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    groups = moving.optimizer.state_dict()["param_groups"]
+    moving.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     return run
 
 

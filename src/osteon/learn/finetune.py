@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from osteon.dataset.splits import SEALED, split
 from osteon.evaluate.calibration import fit_platt
 from osteon.evaluate.thresholds import choose
-from osteon.learn.batches import Batches, Images, decode_named
+from osteon.learn import together
+from osteon.learn.batches import Batches
+from osteon.learn.decoded import Images, decode_named, forget
 from osteon.learn.floors import floors
 from osteon.learn.heads import Classifier
 from osteon.learn.nested import REGULARISATIONS, UNUSED, Layout, as_predictions, lay_out
 from osteon.learn.objectives import Epoch
-from osteon.learn.train import HeldOut, TrainOptions, fit, part_of, scores
+from osteon.learn.scoring import BOTH, OWN, scores
+from osteon.learn.train import HeldOut, TrainOptions, fit, part_of
 from osteon.types import Calibration, Progress, silent
 
 HELD_OUT = 5
@@ -34,7 +37,7 @@ class FineTuning:
         classifier: the final network, its trunk marked as trained.
         calibration: from its scores to probabilities, fitted on the images held out of its training.
         thresholds: operating point → cut-off on the calibrated out-of-fold probabilities.
-        epochs: losses of each fold's epochs, in order, and of the final network's last.
+        epochs: what each fold's epochs came to, in order, and of the final network's last.
         notes: model name → what its reader should know.
     """
 
@@ -56,23 +59,27 @@ def fine_tune(
     seed: int,
     model: str = "model",
     regularisations: Sequence[float] = REGULARISATIONS,
+    cache: Path | None = None,
     progress: Progress = silent,
 ) -> FineTuning:
     """Fine-tune one network per fold and one on all folds, beside the floors.
 
     Within each fold, one in five patients of its training part is held out: their images choose the epoch and fit the
     Platt scaling, the others train. The final network is made in the same manner from all labelled images. A call that
-    was cut off goes on, when repeated, from the checkpoints in `folder`.
+    was cut off goes on, when repeated, from the checkpoints in `folder`. Processes that torchrun started share every
+    batch, and all come to the same result; the caller writes it in one of them.
 
     Args:
         manifest: with the columns group and fold, as `osteon split` wrote it.
         images: image id → prepared PNG.
         fresh: makes the network to start from, the same each time.
-        options: how to train.
-        folder: gets the decoded images, which are removed at the end, and a checkpoint per fold.
+        options: how to train; scored as a `Classifier` scores itself, over the image and its mirror image.
+        folder: gets a checkpoint and a log per fold.
         seed: of the held-out patients, the order, the augmentation and dropout.
         model: its name in the predictions table.
         regularisations: C for the floors to choose from.
+        cache: keeps the decoded images for other runs on the same ones; None decodes into `folder`, and removes them at
+            the end.
         progress: called with the thousandths of all runs done and their number.
 
     Raises:
@@ -81,8 +88,11 @@ def fine_tune(
             size than the others, before training starts.
         Mismatch, Diverged, CannotWrite: as `train.fit`.
     """
+    if options.scoring not in (OWN, BOTH):
+        raise ValueError(f"a classifier is calibrated and read by {BOTH.name}, not by {options.scoring.name}")
     layout = lay_out(manifest)
-    pixels, place = _decoded(manifest, images, layout, folder)
+    with together.first():
+        pixels, place = _decoded(manifest, images, layout, cache or folder)
     beside = floors(manifest, images, regularisations=regularisations)
     score, probability = np.full(len(manifest), np.nan), np.full(len(manifest), np.nan)
     epochs, best = [], []
@@ -105,8 +115,9 @@ def fine_tune(
         epochs.append(fitted.epochs)
         best.append(fitted.best + 1)
     final = fitted.network
-    final.trunk.mark_trained(f"fine-tuned, best of {options.epochs} epochs: {best[-1]}")
-    (folder / "pixels.npy").unlink(missing_ok=True)
+    final.trunk.mark_trained(f"fine-tuned, best of {len(epochs[-1])} epochs: {best[-1]}")
+    if cache is None:
+        forget(folder)
     labelled = layout.labelled
     return FineTuning(
         predictions=pd.concat(
@@ -116,7 +127,7 @@ def fine_tune(
         calibration=calibration,
         thresholds=choose(probability[labelled], layout.target[labelled]),
         epochs=tuple(epochs),
-        notes=beside.notes | {model: _said(best, options)},
+        notes=beside.notes | {model: _said(best, epochs)},
     )
 
 
@@ -132,7 +143,7 @@ def _batches(
     pixels: Images, place: NDArray[np.intp], layout: Layout, rows: NDArray[np.bool_], options: TrainOptions
 ) -> Batches:
     target = layout.target[rows].astype(np.float32)
-    return Batches(pixels, place[rows], target, options.batch, options.augmentation)
+    return Batches(pixels, place[rows], target, options.batch, options.augmentation, options.sampler)
 
 
 def _held_out(manifest: pd.DataFrame, rows: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
@@ -143,6 +154,9 @@ def _held_out(manifest: pd.DataFrame, rows: NDArray[np.bool_], seed: int) -> NDA
     return found
 
 
-def _said(best: Sequence[int], options: TrainOptions) -> str:
-    folds = ", ".join(map(str, best[:-1]))
-    return f"best of {options.epochs} epochs in the folds: {folds}; for the final model: {best[-1]}"
+def _said(best: Sequence[int], epochs: Sequence[Sequence[Epoch]]) -> str:
+    """Best of how many: one number, or, where some ended early, one for each."""
+    lengths = {len(done) for done in epochs}
+    each = [f"{b}" if len(lengths) == 1 else f"{b} of {len(done)}" for b, done in zip(best, epochs, strict=True)]
+    shared = f" of {lengths.pop()}" if len(lengths) == 1 else ""
+    return f"best{shared} epochs in the folds: {', '.join(each[:-1])}; for the final model: {each[-1]}"

@@ -1,9 +1,9 @@
 """Training one network: one loop, top to bottom, that a kill interrupts and a second call finishes, bit for bit.
 
-What is trained, for what and how are values: a `Network`, an `Objective` (one question or eighteen labels) and an
-`Optimiser`. accelerate places the network and its batches and averages gradients over processes; everything else is in
-sight here. Settings of the optimiser and random numbers follow from the step, the epoch and the seed, so no checkpoint
-needs to hold them.
+What is trained, for what and how are values: a `Network`, an `Objective` (one question or eighteen labels), an
+`Optimiser`, and what else `TrainOptions` lists; the loop asks none of them of what kind it is. accelerate places the
+network and averages gradients over processes. Settings of the optimiser and random numbers follow from the step, the
+epoch and the seed, so no checkpoint needs to hold them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from osteon.errors import Diverged, Mismatch, TooFewCases
-from osteon.learn.batches import Augmentation, Batches, Images, as_input, generator_of
-from osteon.learn.checkpoints import Run, resume, save
+from osteon.learn import together
+from osteon.learn.augmentation import Augmentation
+from osteon.learn.averaging import Averaging
+from osteon.learn.batches import Batches, generator_of
+from osteon.learn.checkpoints import Moving, Run, resume, save
+from osteon.learn.decoded import Images
 from osteon.learn.heads import Network
+from osteon.learn.logs import LOG, StepLog
 from osteon.learn.objectives import BINARY, Epoch, Objective
 from osteon.learn.optimisers import AdamW, Optimiser
+from osteon.learn.samplers import Sampler, Shuffled
+from osteon.learn.scoring import OWN, Scoring, scores
+from osteon.learn.thawing import Thawing
 from osteon.learn.weights import digest_of
 from osteon.types import Progress, silent
 
 CHECKPOINT = "checkpoint.safetensors"
-
-SMALL_BATCH = 16
-"""Below this batch size the statistics of a batch are too noisy: batch normalisation then keeps those it came with."""
+"""The file's name."""
 
 N = TypeVar("N", bound=Network)
 
@@ -44,12 +47,17 @@ class TrainOptions:
     """How to train.
 
     Attributes:
-        epochs: times that every training image is shown.
+        epochs: times that the training images are shown, at most.
         batch: images per step, over all processes together.
         optimiser: how the weights follow the gradient.
         objective: the loss, and what is noted and chosen by after every epoch.
         bf16: compute the forward pass in bfloat16 where the device can.
         augmentation: how far training images are moved.
+        sampler: which of them an epoch shows.
+        thawing: which part of the network trains from which epoch on.
+        averaging: which weights are judged and kept: those in training, or their moving average.
+        scoring: how a held-out image comes to its score.
+        patience: epochs without a better one after which training ends early.
     """
 
     epochs: int = 20
@@ -58,10 +66,19 @@ class TrainOptions:
     objective: Objective = BINARY
     bf16: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
+    sampler: Sampler = field(default_factory=Shuffled)
+    thawing: Thawing = field(default_factory=Thawing)
+    averaging: Averaging = field(default_factory=Averaging)
+    scoring: Scoring = OWN
+    patience: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise ValueError(f"epochs and batch are 1 or more, not {self.epochs} and {self.batch}")
+        if self.epochs < 1 or self.batch < 1 or not self.patience >= 1:
+            raise ValueError(f"epochs, batch and patience are 1 or more, not {self}")
+
+    def ends(self, run: Run) -> bool:
+        """Whether a run that came this far is done."""
+        return len(run.epochs) >= self.epochs or run.waited >= self.patience
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +97,7 @@ class Fitted(Generic[N]):
     network: N
     epochs: tuple[Epoch, ...]
     best: int  # 0-based epoch that the objective chose
+    scoring: Scoring  # by which it was chosen, and is to be used
 
 
 def fit(
@@ -95,84 +113,79 @@ def fit(
     """Train a network and keep the epoch that its objective chooses by the held-out images.
 
     If `folder` holds a checkpoint of the same run, it goes on from there to the same weights; on a CPU with the same
-    number of threads they are equal to the bit.
+    number of threads they are equal to the bit. Processes that torchrun started train one network together, each on
+    its share of every batch, and all return it; the first one writes.
 
     Args:
         network: is trained in place, as far as its parameters ask for a gradient.
         training: its images, with targets (n,) or (n, k) as the objective takes them.
         held_out: no patient of theirs may be in `training`.
         options: how to train, and for what.
-        folder: gets the checkpoint.
+        folder: gets the checkpoint and the log of all steps; all processes must see it.
         seed: of the order, the augmentation and dropout.
         progress: called with the batches done and their number over all epochs.
 
     Raises:
-        TooFewCases: if the training images are of one class (in every column), or none are held out.
-        Mismatch: if `folder` holds a checkpoint of another run, or the device cannot compute in bfloat16.
+        TooFewCases: if the training images are of one class (in every column), none are held out, or a batch has fewer
+            images than there are processes.
+        UnknownName: if the network has no part that `options.thawing` names.
+        Mismatch: if `folder` holds a checkpoint of another run, the device cannot compute in bfloat16, or there are
+            fewer GPUs than processes.
         Diverged: if the loss is no longer a number; the checkpoint of the epoch before is kept.
         CannotWrite: if the disk is full.
     """
     _check_cases(training, held_out)
-    accelerator = Accelerator()
-    _check_device(accelerator.device, options)
-    objective = options.objective
-    optimizer = options.optimiser.start(network)
+    options.thawing.check(network)
+    accelerator = together.join(freezes=options.thawing.freezes)
+    process, processes = accelerator.process_index, accelerator.num_processes
+    together.check_shares(training.sampler.drawn(training.target), len(training), processes)
+    device, objective = accelerator.device, options.objective
+    _check_device(device, options)
     configuration = _configuration(network, training, held_out, options, seed)
     placed = accelerator.prepare(network)
-    run = resume(folder / CHECKPOINT, configuration, network, optimizer)
-    optimizer = accelerator.prepare(optimizer)
+    judged, optimizer = options.averaging.start(network), options.optimiser.start(network)
+    moving = Moving(network, judged, optimizer)
+    run = resume(folder / CHECKPOINT, configuration, moving)
     steps = options.epochs * len(training)
-    share = (accelerator.process_index, accelerator.num_processes)
+    log = StepLog(folder / LOG, len(run.epochs) * len(training))
 
-    for epoch in range(len(run.epochs), options.epochs):
-        _training_mode(placed, options.batch // share[1])
-        losses, seen, wanted = [], [], []
-        with _random_numbers(seed, epoch):
-            for number, (images, target) in enumerate(training.epoch(epoch, seed=seed, share=share)):
+    while not options.ends(run):
+        epoch, noted, seen, wanted = len(run.epochs), [], [], []
+        with options.thawing.training(network, epoch, options.batch // processes), _numbers(seed, epoch, process):
+            for number, (images, target) in enumerate(training.epoch(epoch, seed=seed, share=(process, processes))):
                 step = epoch * len(training) + number
                 progress(step, steps)
                 for group in optimizer.param_groups:
                     group.update(options.optimiser.at(step, steps))
-                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.bf16):
-                    logits = placed(images.to(accelerator.device))
-                loss = objective.loss(logits.float(), target.to(accelerator.device))
-                losses.append(loss.item())
+                with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+                    logits = placed(images.to(device))
+                loss = objective.loss(logits.float(), target.to(device)) * together.weight(accelerator, len(target))
                 seen.append(logits.detach().double().cpu())
                 wanted.append(target)
-                if not math.isfinite(losses[-1]):
+                mean = accelerator.reduce(loss.detach(), "mean").item()
+                if not math.isfinite(mean):
                     raise _diverged(f"in epoch {epoch + 1}, batch {number + 1}", folder, run)
                 accelerator.backward(loss)
-                accelerator.clip_grad_norm_(placed.parameters(), options.optimiser.longest_gradient)
+                norm = accelerator.clip_grad_norm_(network.parameters(), options.optimiser.longest_gradient)
                 optimizer.step()
                 optimizer.zero_grad()
-        unseen = scores(network, held_out.pixels, held_out.rows, options.batch)
-        known = torch.cat(seen).numpy(), torch.cat(wanted).numpy()
-        done = objective.judge(losses, known, (unseen, held_out.target))
-        if not math.isfinite(done.held_out):
+                options.averaging.follow(judged, network, step)
+                noted.append((epoch + 1, step + 1, optimizer.param_groups[0]["lr"], mean, norm))
+        together.share_statistics(network, judged)
+        unseen = together.agreed(scores(judged, held_out.pixels, held_out.rows, options.batch, options.scoring))
+        losses, known = [mean for *_, mean, _ in noted], (together.gathered(seen), together.gathered(wanted))
+        done = objective.judge(losses, known, (unseen, held_out.target)) if np.isfinite(unseen).all() else None
+        if done is None or not math.isfinite(done.held_out):
             raise _diverged(f"on the held-out images after epoch {epoch + 1}", folder, run)
-        run.add(done, network, objective)
+        run.add(done, judged, objective)
         if accelerator.is_main_process:
-            last = epoch + 1 == options.epochs
-            save(folder / CHECKPOINT, run, network, optimizer.optimizer, finished=last)
+            log.add(noted)  # first, because lines that no checkpoint knows are dropped when the run goes on
+            save(folder / CHECKPOINT, run, moving, finished=options.ends(run))
         accelerator.wait_for_everyone()
     progress(steps, steps)
     network.load_state_dict(run.best_weights)
     network.eval()
-    return Fitted(network, tuple(run.epochs), run.best)
-
-
-def scores(network: Network, pixels: Images, rows: NDArray[np.intp], batch: int = 32) -> NDArray[np.float64]:
-    """Scores (n,) or (n, k) of `rows` (n,) of the decoded images: `network.score`, in evaluation mode."""
-    was_training = network.training
-    network.eval()
-    device = next(network.parameters()).device
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), batch):
-            images = as_input(pixels[rows[start : start + batch]])
-            parts.append(network.score(images.to(device)).double().cpu().numpy())
-    network.train(was_training)
-    return np.concatenate(parts) if parts else np.empty(0)
+    return Fitted(network, tuple(run.epochs), run.best, options.scoring)
 
 
 def part_of(progress: Progress, number: int, runs: int) -> Progress:
@@ -184,20 +197,11 @@ def part_of(progress: Progress, number: int, runs: int) -> Progress:
     return report
 
 
-def _training_mode(network: nn.Module, batch: int) -> None:
-    network.train()
-    if batch < SMALL_BATCH:
-        for module in network.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
-
-
 @contextmanager
-def _random_numbers(seed: int, epoch: int) -> Iterator[None]:
+def _numbers(seed: int, epoch: int, process: int) -> Iterator[None]:
     """Dropout draws from torch's global generator: give it the epoch's numbers, and give it back as it was."""
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(generator_of(seed, epoch).initial_seed())
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        torch.manual_seed(generator_of(seed, epoch).initial_seed() + process)  # other units in every process's images
         yield
 
 
