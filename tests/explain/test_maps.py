@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from osteon.explain.maps import EXPLAINERS, grad_cam, overlay, save_overlay
 from osteon.learn.backbones import open_backbone
-from osteon.learn.heads import Classifier
+from osteon.learn.heads import Classifier, HeadForm
 from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image
 from tests.make import SHARED
 
@@ -73,8 +73,10 @@ def test_on_a_mean_head_it_equals_the_class_activation_map() -> None:
     assert np.allclose(heat, wanted / wanted.max(), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [TINY, "resnet18", "tf_efficientnet_lite0", "inception_v3"])
-def test_it_runs_on_any_convolutional_backbone_and_says_the_same_twice(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [TINY, "resnet18", "tf_efficientnet_lite0", "inception_v3", "test_vit", "rx_lite", "attention56"]
+)
+def test_it_runs_on_any_backbone_and_says_the_same_twice(name: str) -> None:
     trunk = open_backbone(name, "random")
     weight = np.random.default_rng(1).normal(size=2 * trunk.spec.d)
     classifier = Classifier.from_linear(trunk, weight, 0.0)
@@ -85,6 +87,24 @@ def test_it_runs_on_any_convolutional_backbone_and_says_the_same_twice(name: str
     assert np.array_equal(heat, again)
     turned = grad_cam(classifier, np.ascontiguousarray(image[:, ::-1]))
     assert np.allclose(turned, heat[:, ::-1], atol=1e-5)
+
+
+def test_behind_hidden_layers_it_follows_the_gradient_of_the_logit() -> None:
+    # Selvaraju 2017, equations 1 and 2, with finite differences in place of the gradient.
+    classifier = Classifier(brightness_trunk(), form=HeadForm(grid=2, hidden=(5, 3)), seed=1).double().eval()
+    image = a_square(32, 40, 24)
+    with torch.inference_mode():
+        maps = classifier.trunk(batch_of(image).double())
+        height, width = maps.shape[2:]
+        weight = []
+        for channel in range(maps.shape[1]):
+            shifted = maps.clone()
+            shifted[:, channel] += 1e-6  # every place of a channel at once: the sum of the gradient over its places
+            weight.append((classifier.answer(shifted) - classifier.answer(maps)).item() / 1e-6 / (height * width))
+        small = np.maximum(np.tensordot(weight, maps[0].numpy(), axes=1), 0)
+    wanted = cv2.resize(small, (128, 96), interpolation=cv2.INTER_LINEAR)
+    heat = grad_cam(classifier.float(), image, flips=False)
+    assert small.max() > 0 and np.allclose(heat, wanted / wanted.max(), atol=1e-3)
 
 
 def test_the_classifier_is_left_as_it_was() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -11,13 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import nn
 
 from osteon import files
 from osteon.errors import Mismatch, MissingPackage, NotFound, OsteonError, UnknownName
 from osteon.learn import torchvision_shim, weights
-from osteon.learn.backbones import BACKBONES, Trunk, build, find, open_backbone
+from osteon.learn.architectures import OWN
+from osteon.learn.backbones import BACKBONES, Trunk, build, find, open_backbone, rebuild
 from osteon.learn.torchvision_shim import timm
 from tests.learn.nets import TINY, batch_of, grey_image
+
+GREY = [name for name, own in OWN.items() if own.channels == 1]
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +30,85 @@ def lite0() -> Trunk:
     return open_backbone()
 
 
-def test_every_listed_backbone_is_what_its_entry_says() -> None:
-    for name, entry in BACKBONES.items():
-        trunk = open_backbone(name, "random")
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_listed_backbone_is_what_its_entry_says(name: str) -> None:
+    entry, trunk = BACKBONES[name], open_backbone(name, "random")
+    side = max(96, getattr(trunk.net, "smallest_side", 0))
+    with torch.inference_mode():
+        maps = trunk(torch.rand(2, 1, side, side))
+    assert maps.shape[:2] == (2, entry.d) and maps.ndim == 4 and trunk.spec.d == entry.d
+    assert str(trunk.spec) == f"{entry.architecture} (random, seed 0)"
+    if entry.weights != "random":
         timms = entry.architecture.removesuffix("_keras")
         config = timm.get_pretrained_cfg(f"{timms}.{entry.weights.partition(':')[2]}".rstrip("."))
-        with torch.inference_mode():
-            maps = trunk(torch.rand(2, 1, 96, 96))
-        assert maps.shape[:2] == (2, entry.d) and maps.ndim == 4 and trunk.spec.d == entry.d
         assert (entry.mean, entry.std, entry.size) == (config.mean, config.std, config.input_size[-1])
-        assert "random" in str(trunk.spec)
+
+
+@pytest.mark.parametrize("name", GREY)
+def test_osteons_own_networks_take_grey_as_it_is_and_open_with_random_weights(name: str) -> None:
+    trunk = open_backbone(name)
+    assert trunk.spec.weights == "random, seed 0" and trunk.spec.digest == open_backbone(name, "random").spec.digest
+    assert next(m for m in trunk.modules() if isinstance(m, nn.Conv2d)).in_channels == 1
+    side = getattr(trunk.net, "smallest_side", 64)
+    image = grey_image(side, side + 7)
+    by_hand = (image / 255 - 0.34587) / 0.22898  # de Cid 2021, section 4.3
+    with torch.inference_mode():
+        wanted = trunk.net.forward_features(torch.tensor(by_hand[None, None], dtype=torch.float32))
+        assert torch.allclose(trunk(batch_of(image)), wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
+    with pytest.raises(UnknownName, match=f"nobody has published weights of {name}"):
+        open_backbone(name, "hub")
+
+
+@pytest.mark.parametrize("name", [*GREY, "vit_small_patch16_224", "test_vit"])
+def test_a_trunk_is_the_same_after_its_weights_went_through_a_file(name: str, tmp_path: Path) -> None:
+    trunk, path = open_backbone(name, "random", seed=3), tmp_path / "weights.safetensors"
+    weights.write(path, trunk.net.state_dict())
+    back = rebuild(trunk.spec, weights.read(path), "the file")
+    side = max(64, getattr(trunk.net, "smallest_side", 0))
+    images = torch.rand(1, 1, side, side + 16)
+    with torch.inference_mode():
+        assert torch.equal(back(images), trunk(images))
+    assert back.spec == trunk.spec and not back.training
+    opened = open_backbone(name, path)
+    assert opened.spec.digest == trunk.spec.digest and opened.spec.weights == "file weights.safetensors"
+    with pytest.raises(Mismatch, match="does not hold the weights"):
+        rebuild(trunk.spec, dict(open_backbone(name, "random", seed=4).net.state_dict()), "another")
+
+
+def test_a_spec_with_the_channels_of_another_network_is_refused() -> None:
+    grey, colour = (open_backbone(name, "random") for name in ("rx_lite", TINY))
+    for trunk, levels in ((grey, (0.5,) * 3), (colour, (0.5,))):
+        with pytest.raises(Mismatch, match="channels"):
+            rebuild(replace(trunk.spec, mean=levels, std=levels), dict(trunk.net.state_dict()), "the test")
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        replace(grey.spec, mean=(0.5, 0.5), std=(0.5, 0.5))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "vit_small_patch16_224"])
+def test_tokens_of_a_vision_transformer_become_maps_of_any_image(name: str) -> None:
+    trunk = open_backbone(name, "random")
+    patch = 16
+    for height, width in ((96, 128), (101, 130)):
+        images = torch.rand(2, 1, height, width)
+        with torch.inference_mode():
+            maps = trunk(images)
+            # timm lays its tokens out by itself where it is asked for what lies between the layers.
+            colour = (images - trunk.mean) / trunk.std
+            (wanted,) = trunk.net.forward_intermediates(colour, indices=1, norm=True, intermediates_only=True)
+        assert maps.shape == (2, trunk.spec.d, -(-height // patch), -(-width // patch))
+        assert torch.allclose(maps, wanted, atol=1e-5)
+
+
+def test_a_bright_patch_moves_the_maps_where_it_lies() -> None:
+    trunk = open_backbone("test_vit", "random")
+    images = torch.full((7, 1, 96, 112), 0.5)
+    places = [(0, 0), (0, 6), (5, 0), (2, 3), (4, 1), (3, 5)]
+    for image, (row, column) in zip(images[1:], places, strict=True):
+        image[:, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = 1.0
+    with torch.inference_mode():
+        maps = trunk(images)
+    moved = (maps[1:] - maps[0]).square().sum(dim=1).flatten(1).argmax(dim=1)
+    assert moved.tolist() == [7 * row + column for row, column in places]
 
 
 def test_the_default_needs_no_network_and_keeps_its_weights_through_the_renaming(lite0: Trunk) -> None:
@@ -84,11 +158,13 @@ def test_a_wrong_name_lists_the_right_ones() -> None:
         open_backbone("resnte18", "random")
     with pytest.raises(UnknownName, match="tv_in1k"):
         open_backbone("resnet18", "hub:tv_in2k")
+    with pytest.raises(UnknownName, match="rx_large"):
+        open_backbone("rx_larg")
     with pytest.raises(UnknownName, match="tf_efficientnet_lite0"):
         find("qqqqqqqqqqqq")
 
 
-@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("name", ["mixer_s32_224", "swin_tiny_patch4_window7_224"])
 def test_a_network_without_feature_maps_is_refused(name: str) -> None:
     with pytest.raises(Mismatch, match="no feature maps"):
         open_backbone(name, "random")

@@ -21,7 +21,7 @@ from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound, OsteonError
 from osteon.learn.backbones import open_backbone
 from osteon.learn.bundle import Bundle, Figure, Origin, card, load, save
 from osteon.learn.fuse import fused
-from osteon.learn.heads import Classifier
+from osteon.learn.heads import LINEAR, RX, Classifier, HeadForm
 from osteon.types import Calibration, Estimate
 from tests.learn.nets import TINY, batch_of, grey_image, largest_file
 
@@ -72,6 +72,50 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert repr(back.origin) == repr(bundle.origin)  # by repr, for NaN is not equal to NaN
     assert digest == back.digest == files.digest_of(tmp_path / "bundle" / "bundle.json")
     assert not any(module.training for module in back.classifier.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("rx_lite", RX),
+        ("rx_lite", LINEAR),
+        ("rx_large_normalised", HeadForm(hidden=(16,))),
+        ("attention56", HeadForm(grid=1, dropout=0.4)),
+        ("test_vit", RX),
+    ],
+)
+def test_every_kind_of_network_and_head_comes_back(name: str, form: HeadForm, tmp_path: Path) -> None:
+    classifier = Classifier(open_backbone(name, "random"), form=form, seed=2).eval()
+    with torch.no_grad():
+        for weight in classifier.head.parameters():
+            weight.add_(0.01)  # a fresh linear head is all zeros
+    save(a_bundle(classifier=classifier), tmp_path / "bundle")
+    back = load(tmp_path / "bundle")
+    side = max(64, getattr(classifier.trunk.net, "smallest_side", 0))
+    images = batch_of(grey_image(side, side + 8))
+    with torch.inference_mode():
+        assert torch.equal(back.classifier.score(images), classifier.score(images))
+    assert back.classifier.form == form and back.classifier.trunk.spec == classifier.trunk.spec
+    assert ("head_form" in json.loads((tmp_path / "bundle" / "bundle.json").read_text())) == (form != LINEAR)
+    assert f"Head: {form}." in card(back)
+    hidden = ["a linear head", "a head with 1 hidden layer ", "a head with 2 hidden layers "][len(form.hidden)]
+    assert hidden in back.describe()
+
+
+def test_a_form_that_is_not_that_of_the_weights_is_refused(tmp_path: Path) -> None:
+    classifier = Classifier(open_backbone(TINY, "random"), form=HeadForm(grid=2, hidden=(8,)))
+    save(a_bundle(classifier=classifier), tmp_path / "bundle")
+    path = tmp_path / "bundle" / "bundle.json"
+    content = json.loads(path.read_text())
+    for change in ({"grid": 1}, {"hidden": [9]}, {"hidden": []}, {"hidden": [65536] * 9, "grid": 64}):
+        path.write_text(json.dumps(content | {"head_form": content["head_form"] | change}))
+        with pytest.raises(Mismatch, match="does not fit"):
+            load(tmp_path / "bundle")
+    for wrong in ({}, {"grid": -1}, {"hidden": "8"}, {"hidden": [10**30]}, []):
+        form = content["head_form"] | wrong if isinstance(wrong, dict) and wrong else wrong
+        path.write_text(json.dumps(content | {"head_form": form}))
+        with pytest.raises((BadTable, Mismatch)):
+            load(tmp_path / "bundle")
 
 
 def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from osteon import files
 from osteon.errors import CannotWrite
-from osteon.learn.heads import Classifier, mirrored, pooled
+from osteon.learn.heads import Classifier, mirrored
 
 Heat = NDArray[np.float32]
 """(height, width) in 0..1, at the size of the image: 1 where the evidence is strongest, 0 where there is none."""
@@ -60,7 +60,7 @@ def grad_cam(classifier: Classifier, image: NDArray[np.uint8], *, flips: bool = 
 
 def _small_map(classifier: Classifier, image: NDArray[np.uint8], flips: bool) -> Heat:
     """The map at the size of the trunk's maps, not yet scaled."""
-    grey = torch.from_numpy(np.ascontiguousarray(image)).to(classifier.head.weight.device)[None, None].float() / 255.0
+    grey = torch.from_numpy(np.ascontiguousarray(image)).to(classifier.trunk.mean.device)[None, None].float() / 255.0
     evidence = _evidence(classifier, grey)
     if flips:
         evidence = (evidence + mirrored(_evidence(classifier, mirrored(grey)))) / 2
@@ -73,7 +73,7 @@ def _evidence(classifier: Classifier, grey: torch.Tensor) -> torch.Tensor:
         maps = classifier.trunk(grey)
     with torch.enable_grad():
         maps = maps.detach().requires_grad_()
-        logit = classifier.head(pooled(maps)).sum()
+        logit = classifier.answer(maps).sum()
         # grad() returns the gradient of the maps alone; backward() would also touch the head's.
         (gradient,) = torch.autograd.grad(logit, maps)
     channel_weight = gradient.mean(dim=(2, 3), keepdim=True)

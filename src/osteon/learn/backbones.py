@@ -1,11 +1,11 @@
 """Backbones: networks whose last feature maps osteon reads, with the input that their weights expect.
 
-`BACKBONES` lists those that osteon names; every other convolutional timm model works by typing its timm name.
+`BACKBONES` lists those that osteon names; every other timm model that is convolutional, or a vision transformer, works
+by typing its timm name. How they are built stands in `osteon.learn.architectures`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +14,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from osteon.errors import Mismatch, UnknownName
-from osteon.learn import inception
+from osteon.errors import Mismatch
+from osteon.learn import inception, rx
 from osteon.learn import weights as stored
-from osteon.learn.torchvision_shim import timm
+from osteon.learn.architectures import (
+    COLOUR,
+    build,
+    channels_of,
+    check_known,
+    last_maps,
+    published,
+    timms_name,
+    width_of,
+)
 
-Triple = tuple[float, float, float]
+__all__ = ["BACKBONES", "DEFAULT", "Backbone", "Trunk", "TrunkSpec", "build", "find", "open_backbone", "rebuild"]
+
+Levels = tuple[float, ...]
+"""One number for each channel that a network takes: three repeat the grey image, one takes it as it is."""
 
 DEFAULT = "tf_efficientnet_lite0"
 """The backbone whose ImageNet weights come with osteon's dependencies: it needs no network."""
@@ -30,10 +42,11 @@ class Backbone:
     """How to build a backbone, and what its weights expect.
 
     Attributes:
-        architecture: timm's name of the architecture.
-        weights: where its default weights come from: `package`, or `hub:TAG` for timm's tag on the Hugging Face hub.
+        architecture: osteon's or timm's name of the architecture.
+        weights: where its default weights come from: `package`, `hub:TAG` for timm's tag on the Hugging Face hub, or
+            `random` where nobody has published any.
         d: channels of the last feature maps.
-        size: side in pixels of the images that the weights were trained on. Other sizes work.
+        size: shorter side in pixels of the images that the weights were trained on, or the study's. Others work.
         mean, std: per channel, of images in 0..1, as in training.
         about: one sentence for tables.
         sha256: of the file of the default weights; "" where osteon's authors have not had it in hand.
@@ -43,15 +56,21 @@ class Backbone:
     weights: str
     d: int
     size: int
-    mean: Triple
-    std: Triple
+    mean: Levels
+    std: Levels
     about: str
     sha256: str = ""
 
 
-_HALF: Triple = (0.5, 0.5, 0.5)
-_IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
-_IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+_HALF = (0.5, 0.5, 0.5)
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _of_wrists(architecture: str, d: int, size: int, about: str) -> Backbone:
+    """An entry of osteon's own, with random weights and the grey values of de Cid's wrists."""
+    return Backbone(architecture, "random", d, size, (rx.MEAN,), (rx.STD,), about)
+
 
 BACKBONES: Mapping[str, Backbone] = {
     "tf_efficientnet_lite0": Backbone(
@@ -91,6 +110,24 @@ BACKBONES: Mapping[str, Backbone] = {
         std=_HALF,
         about="The same as Keras computes it, for weights trained there (.h5); Google's ImageNet weights fit too",
     ),
+    "vit_small_patch16_224": Backbone(
+        architecture="vit_small_patch16_224",
+        weights="hub:augreg_in21k_ft_in1k",
+        d=384,
+        size=224,
+        mean=_HALF,
+        std=_HALF,
+        about="Vision Transformer, small (21.7 M parameters); Google's ImageNet weights from the hub",
+    ),
+    "rx_lite": _of_wrists("rx_lite", 128, 341, "Model Rx Lite of de Cid 2021: 4 blocks, images of 46 px or more"),
+    "rx_large": _of_wrists("rx_large", 256, 768, "Model Rx Large of de Cid 2021: 8 blocks, images of 766 px or more"),
+    "rx_large_padded": _of_wrists("rx_large_padded", 256, 341, "The same with padding, for images of 256 px or more"),
+    "rx_large_normalised": _of_wrists(
+        "rx_large_normalised", 256, 341, "Padded, mended by He's initialisation and batch normalisation: it learns"
+    ),
+    "attention56": _of_wrists(
+        "attention56", 2048, 224, "Residual Attention Network, Attention-56 of Wang 2017, for grey images of any size"
+    ),
 }
 """Name → backbone. A name that is not here is looked up in timm."""
 
@@ -100,7 +137,7 @@ class TrunkSpec:
     """What a trunk is, in full: enough to build it again and to tell its features from those of another.
 
     Attributes:
-        name: timm's name of the architecture.
+        name: osteon's or timm's name of the architecture.
         weights: where the weights came from, in words.
         digest: `osteon.learn.weights.digest_of` all weights.
         d: channels of the feature maps.
@@ -111,12 +148,12 @@ class TrunkSpec:
     weights: str
     digest: str
     d: int
-    mean: Triple
-    std: Triple
+    mean: Levels
+    std: Levels
 
     def __post_init__(self) -> None:
-        if self.d < 1 or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(f"a trunk has d ≥ 1, three means and three positive deviations, not {self}")
+        if self.d < 1 or len(self.mean) not in (1, COLOUR) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+            raise ValueError(f"a trunk has d ≥ 1, and a mean and a positive deviation for 1 or 3 channels, not {self}")
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> TrunkSpec:
@@ -129,7 +166,7 @@ class TrunkSpec:
         if not all(isinstance(text, str) for text in texts.values()):
             raise TypeError("name, weights and digest are text")
         mean, std = (tuple(map(float, content[key])) for key in ("mean", "std"))
-        return cls(**texts, d=int(content["d"]), mean=mean, std=std)  # type: ignore[arg-type]  # lengths: __post_init__
+        return cls(**texts, d=int(content["d"]), mean=mean, std=std)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.weights})"
@@ -148,14 +185,12 @@ class Trunk(nn.Module):
         super().__init__()
         self.net = net
         self.spec = spec
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, grey: Tensor) -> Tensor:
         """Feature maps (n, d, h', w') of grey images (n, 1, h, w), float in 0..1 with 0 black."""
-        colour = (grey - self.mean) / self.std  # (n, 1, h, w) against (1, 3, 1, 1): repeats the grey channel
-        maps: Tensor = self.net.forward_features(colour)  # type: ignore[operator]  # every timm model has it
-        return maps
+        return last_maps(self.net, (grey - self.mean) / self.std)  # against (1, 3, 1, 1): repeats the grey channel
 
     def mark_trained(self, how: str) -> None:
         """Bring `spec` up to date once the weights were changed; `how` (`fine-tuned, 8 epochs`) joins the origin."""
@@ -173,14 +208,14 @@ def find(name: str) -> Backbone:
         return BACKBONES[name]
     architecture, _, tag = name.partition(".")
     check_known(architecture)
-    config = _hub_config(architecture, tag)
+    config = published(architecture, tag)
     return Backbone(
         architecture=architecture,
         weights=f"hub:{config.tag}",
         d=0,  # known once it is built
         size=int(config.input_size[-1]),
-        mean=_triple(config.mean),
-        std=_triple(config.std),
+        mean=_levels(config.mean),
+        std=_levels(config.std),
         about=f"timm's {architecture}",
     )
 
@@ -196,7 +231,7 @@ def open_backbone(
     """A trunk in evaluation mode, with its weights.
 
     Args:
-        name: a name in BACKBONES, or any of timm's convolutional models.
+        name: a name in BACKBONES, or any of timm's convolutional models and vision transformers.
         weights: None or `default` for what the entry names; `random`; `hub` or `hub:TAG` for timm's weights on the
             Hugging Face hub; otherwise a `.safetensors`, `.pt`, `.pth` or Keras `.h5` file. Inception v3 is
             also taken as RadImageNet names it.
@@ -212,7 +247,7 @@ def open_backbone(
     """
     entry = find(name)
     net = build(entry.architecture, seed=seed)
-    d = entry.d or _channels(net, entry)
+    d = entry.d or width_of(net, entry.architecture, entry.size)
     chosen = "default" if weights is None else str(weights)
     if chosen == "default":
         chosen, digest = entry.weights, digest or entry.sha256
@@ -224,9 +259,9 @@ def open_backbone(
     elif chosen == "package":
         state, origin = stored.from_package(digest=digest), stored.package_origin()
     elif chosen == "hub" or chosen.startswith("hub:"):
-        config = _hub_config(entry.architecture, chosen.partition(":")[2])
-        entry = replace(entry, mean=_triple(config.mean), std=_triple(config.std))
-        repository = config.hf_hub_id or f"timm/{_timms(entry.architecture)}"
+        config = published(entry.architecture, chosen.partition(":")[2])
+        entry = replace(entry, mean=_levels(config.mean), std=_levels(config.std))
+        repository = config.hf_hub_id or f"timm/{timms_name(entry.architecture)}"
         state, origin = stored.from_hub(repository, cache, digest=digest), f"Hugging Face hub, {repository}"
     else:
         path = Path(chosen)
@@ -238,61 +273,20 @@ def open_backbone(
     return Trunk(net, spec).eval()
 
 
-def build(architecture: str, *, seed: int = 0) -> nn.Module:
-    """A timm network without classifier and with random weights; torch's own generator is left as it was.
-
-    Raises:
-        UnknownName: if timm has no such architecture; the remedy lists names that are like it.
-    """
-    check_known(architecture)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if architecture == inception.KERAS:
-            return inception.build_keras()
-        net: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0)
-    return net
-
-
 def rebuild(spec: TrunkSpec, state: stored.State, where: str) -> Trunk:
     """The trunk of a spec from its stored weights, in evaluation mode; needs no network.
 
     Raises:
         Mismatch: if `state`, which came from `where`, is not the weights that the spec names.
-        UnknownName: if timm has no such architecture.
+        UnknownName: if there is no such architecture.
     """
     net = build(spec.name)
+    if len(spec.mean) != channels_of(spec.name):
+        raise Mismatch(f"{spec} takes {channels_of(spec.name)} channels, not {len(spec.mean)}", remedy="make it again")
     stored.fill(net, state, classifier=(), where=where)
     if stored.digest_of(net.state_dict()) != spec.digest:
         raise Mismatch(f"{where} does not hold the weights of {spec}", remedy="make it again, or copy it again")
     return Trunk(net, spec).eval()
-
-
-def check_known(architecture: str) -> None:
-    """Raises UnknownName unless timm has such an architecture; the remedy lists names that are like it."""
-    if not timm.is_model(_timms(architecture)):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=6, cutoff=0.5) or list(BACKBONES)
-        raise UnknownName(
-            f"there is no backbone named {architecture!r}", remedy=f"did you mean one of: {', '.join(close)}"
-        )
-
-
-def _hub_config(architecture: str, tag: str) -> timm.models.PretrainedCfg:
-    """What timm says of the weights of an architecture under a tag; "" is timm's first choice."""
-    architecture = _timms(architecture)
-    tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{architecture}.*")]
-    if tag and tag not in tags:
-        raise UnknownName(
-            f"timm has no weights {tag!r} for {architecture}", remedy=f"choose one of: {', '.join(tags) or 'none'}"
-        )
-    config = timm.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
-    if config is None:
-        raise UnknownName(f"timm does not say what input {architecture} expects", remedy="choose another backbone")
-    return config
-
-
-def _timms(architecture: str) -> str:
-    """timm's name of an architecture, which is ours but for one."""
-    return inception.TIMM if architecture == inception.KERAS else architecture
 
 
 def _renamed(architecture: str, state: stored.State, net: nn.Module, where: str) -> stored.State:
@@ -302,31 +296,17 @@ def _renamed(architecture: str, state: stored.State, net: nn.Module, where: str)
             f"{where} is of a Keras network, and {architecture} does not compute as Keras does",
             remedy=f"choose the backbone {inception.KERAS} for weights of InceptionV3; no others are converted",
         )
-    if _timms(architecture) == inception.TIMM:
+    if timms_name(architecture) == inception.TIMM:
         return inception.timm_names(state, net.state_dict())
     return state
 
 
 def _classifiers(net: nn.Module) -> tuple[str, ...]:
-    named = net.pretrained_cfg.get("classifier", "")  # type: ignore[union-attr, operator]  # a dictionary
+    named = getattr(net, "pretrained_cfg", {}).get("classifier", "")  # osteon's own networks never had one
     names = [named] if isinstance(named, str) else list(named)
     return (*filter(None, names), "AuxLogits")  # Inception's second classifier, which only training used
 
 
-def _triple(values: tuple[float, ...]) -> Triple:
-    # A grey-only model gives one value; osteon repeats the channel, so the value repeats too.
-    red, green, blue = values if len(values) == 3 else (values[0],) * 3
-    return float(red), float(green), float(blue)
-
-
-def _channels(net: nn.Module, entry: Backbone) -> int:
-    """Channels of the maps, from a blank image; refuses networks that give tokens or put channels last."""
-    with torch.inference_mode():
-        blank = torch.zeros(1, 3, entry.size, entry.size)
-        maps = net.eval().forward_features(blank)  # type: ignore[operator]  # every timm model has it
-    if not isinstance(maps, Tensor) or maps.ndim != 4 or getattr(net, "output_fmt", "NCHW") != "NCHW":
-        raise Mismatch(
-            f"{entry.architecture} gives no feature maps",
-            remedy=f"choose a convolutional one, e.g. {', '.join(BACKBONES)}",
-        )
-    return int(maps.shape[1])
+def _levels(values: tuple[float, ...]) -> Levels:
+    # A grey-only model of timm gives one value; osteon repeats the channel, so the value repeats too.
+    return tuple(map(float, values if len(values) == COLOUR else values[:1] * COLOUR))

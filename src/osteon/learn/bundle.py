@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from osteon import files
 from osteon.dataset import steps
 from osteon.errors import BadTable, Mismatch, unknown_name
 from osteon.learn import weights
 from osteon.learn.backbones import TrunkSpec, rebuild
-from osteon.learn.heads import Classifier
+from osteon.learn.heads import Classifier, HeadForm
 from osteon.learn.origin import Figure, Origin
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Recipe
@@ -28,6 +30,9 @@ __all__ = ["Bundle", "Figure", "Origin", "card", "load", "save"]
 FORMAT = 1
 LINEAR = "linear"
 """The kind of head that a `bundle.json` has if it names none."""
+
+FORM = "head_form"
+"""Where `bundle.json` keeps the form of the head, if it is not osteon's own."""
 
 DESCRIPTION, WEIGHTS, CARD = "bundle.json", "weights.safetensors", "README.md"
 
@@ -88,7 +93,9 @@ class Bundle:
         figure = next(iter(self.origin.figures), None)
         measured = f"{figure.name}: {figure.model}, best floor {figure.floor}" if figure else "nothing measured yet"
         size = f"{self.size[1]} × {self.size[0]} px"
-        return f"Answers “{self.task}” with {trunk.name} and a linear head on {size}; {measured}."
+        hidden = self.classifier.form.hidden
+        head = f"a head with {len(hidden)} hidden layer{'s' * (len(hidden) > 1)}" if hidden else "a linear head"
+        return f"Answers “{self.task}” with {trunk.name} and {head} on {size}; {measured}."
 
 
 def save(bundle: Bundle, folder: Path) -> Bundle:
@@ -179,12 +186,15 @@ def understood(folder: Path) -> Iterator[None]:
 
 
 def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
+    form = bundle.classifier.form
     return {
         "format": FORMAT,
         "task": bundle.task,
         "recipe": steps.to_json(bundle.recipe),
         "size": list(bundle.size),
         "trunk": asdict(bundle.classifier.trunk.spec),
+        # Left out where it is the usual one, so that bundles from before there were others stay what they were.
+        **({} if form == HeadForm() else {FORM: form.to_json()}),
         "calibration": asdict(bundle.calibration),
         "thresholds": dict(bundle.thresholds),
         "operating_point": bundle.operating_point,
@@ -195,7 +205,9 @@ def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
 
 def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bundle:
     height, width = map(int, content["size"])
-    classifier = _classifier(folder / WEIGHTS, str(content["weights_sha256"]), TrunkSpec.from_json(content["trunk"]))
+    form = HeadForm.from_json(content[FORM]) if FORM in content else HeadForm()
+    spec = TrunkSpec.from_json(content["trunk"])
+    classifier = _classifier(folder / WEIGHTS, str(content["weights_sha256"]), spec, form)
     fitted = content["calibration"]
     return Bundle(
         classifier=classifier,
@@ -216,13 +228,16 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
     )
 
 
-def _classifier(path: Path, digest: str, spec: TrunkSpec) -> Classifier:
+def _classifier(path: Path, digest: str, spec: TrunkSpec, form: HeadForm) -> Classifier:
     tensors = weights.read(files.must_exist(path, remedy=REMEDY), digest=digest)
     prefix = "trunk.net."
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    classifier = Classifier(rebuild(spec, state, str(path)))
     head = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
-    weights.fill(classifier.head, head, classifier=(), where=f"the head in {path}")
+    trunk, where = rebuild(spec, state, str(path)), f"the head in {path}"
+    with torch.device("meta"):  # takes no memory, whatever size a wrong form claims
+        weights.fitting(form.layers(spec.d), head, classifier=(), where=where)
+    classifier = Classifier(trunk, form=form)
+    weights.fill(classifier.head, head, classifier=(), where=where)
     return classifier.eval()
 
 
@@ -255,7 +270,7 @@ def card(bundle: Bundle) -> str:
             (
                 f"- Input: {steps.describe(bundle.recipe)} Prepared images had {bundle.size[1]} × {bundle.size[0]} px.",
                 f"- Trunk: {trunk}, {trunk.d} channels, weights {trunk.digest[:16]}…",
-                f"- Head: mean and maximum over positions, one linear layer. {origin.how}".rstrip(),
+                f"- Head: {bundle.classifier.form}. {origin.how}".rstrip(),
                 f"- Data: {origin.data or 'not stated.'}",
                 f"- Code: osteon, commit {origin.commit or 'not known'}.",
             )

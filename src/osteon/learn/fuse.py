@@ -14,7 +14,8 @@ from osteon.learn.backbones import Trunk
 from osteon.learn.torchvision_shim import BatchNormAct2d
 
 PROBE_SIDE = 96
-"""Side in pixels of the noise image that finds the pairs and checks the result; every network here takes it."""
+"""Side in pixels of the noise image that finds the pairs and checks the result; larger where a network takes none so
+small."""
 
 TOLERANCE = 1e-3
 """Largest deviation of the folded network on the probe, as a share of its largest output."""
@@ -28,7 +29,8 @@ def fused(trunk: Trunk) -> Trunk:
     that this module does not see, the two differ, and the plain copy is returned. `trunk` is left as it was.
     """
     device = next(trunk.parameters()).device
-    probe = torch.rand(1, 1, PROBE_SIDE, PROBE_SIDE, generator=torch.Generator().manual_seed(0)).to(device)
+    side = max(PROBE_SIDE, getattr(trunk.net, "smallest_side", 0))
+    probe = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0)).to(device)
     plain = copy.deepcopy(trunk).eval().requires_grad_(False)
     folded = copy.deepcopy(plain)
     with torch.no_grad():

@@ -50,5 +50,6 @@ _library = declare_missing()
 
 import timm  # noqa: E402 - only after the declaration above
 from timm.layers.norm_act import BatchNormAct2d  # noqa: E402
+from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 
-__all__ = ["BatchNormAct2d", "declare_missing", "timm"]
+__all__ = ["BatchNormAct2d", "VisionTransformer", "declare_missing", "timm"]

@@ -111,7 +111,12 @@ def write(path: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def fill(net: nn.Module, state: State, *, classifier: tuple[str, ...], where: str) -> None:
-    """Put the weights into `net`, all of them or none.
+    """Put the weights into `net`, all of them or none; arguments and errors as for `fitting`."""
+    net.load_state_dict(fitting(net, state, classifier=classifier, where=where))
+
+
+def fitting(net: nn.Module, state: State, *, classifier: tuple[str, ...], where: str) -> State:
+    """Those of the weights that `net` takes, if every one of its own is there in the right shape.
 
     Args:
         net: a network without classifier.
@@ -137,7 +142,7 @@ def fill(net: nn.Module, state: State, *, classifier: tuple[str, ...], where: st
             f"{where} does not fit this backbone: it {', '.join(f for f in faults if f)}",
             remedy="pass weights of the same architecture",
         )
-    net.load_state_dict(given)
+    return given
 
 
 def from_package(*, digest: str = "") -> State:
