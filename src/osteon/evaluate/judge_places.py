@@ -114,10 +114,8 @@ def _boxes(places: Places, found: Boxes, judged: NDArray[np.bool_], sample: Resa
     ours = figure(found, "" if len(found.image) else "no box was found")
     learnt = len(mean.image) == len(rows)
     nothing = not_available(len(truth.image), NO_OTHER_FOLD), np.full(len(sample.counts), np.nan)
-    at = _sensitivities(found, truth, rows, sample, np.array(FALSE_BOXES))
-    theirs = _sensitivities(mean, truth, rows, sample, np.array(FALSE_BOXES)) if learnt else [None] * len(FALSE_BOXES)
-    statistic, images = localisation.free_response(found, truth, rows, CURVE)
-    low, high = band(bootstrap(statistic, sample.of(images)))
+    at, curve = _free_response(found, truth, rows, sample)
+    theirs = _free_response(mean, truth, rows, sample)[0] if learnt else [None] * len(FALSE_BOXES)
     return {
         "average_precision": ours[0],
         "overlap": OVERLAP,
@@ -128,20 +126,20 @@ def _boxes(places: Places, found: Boxes, judged: NDArray[np.bool_], sample: Resa
             {"false_boxes": rate, "sensitivity": mine, "floor": floor}
             for rate, mine, floor in zip(FALSE_BOXES, at, theirs, strict=True)
         ],
-        "free_response": {
-            "false_boxes": CURVE,
-            "sensitivity": point(statistic, len(images)),
-            "low": low,
-            "high": high,
-        },
+        "free_response": curve,
     }
 
 
-def _sensitivities(found: Boxes, truth: Boxes, images: Rows, sample: Resamples, rates: Floats) -> list[Estimate]:
-    statistic, rows = localisation.free_response(found, truth, images, rates)
+def _free_response(
+    found: Boxes, truth: Boxes, images: Rows, sample: Resamples
+) -> tuple[list[Estimate], dict[str, Floats]]:
+    """The sensitivity at each of FALSE_BOXES, and the curve at CURVE with its band."""
+    statistic, rows = localisation.free_response(found, truth, images, np.concatenate([FALSE_BOXES, CURVE]))
     values, samples = point(statistic, len(rows)), bootstrap(statistic, sample.of(rows))
-    trials = len(np.unique(sample.group[truth.image]))
-    return [estimate(float(value), samples[:, i], len(truth.image), trials=trials) for i, value in enumerate(values)]
+    trials, read = len(np.unique(sample.group[truth.image])), len(FALSE_BOXES)
+    at = [estimate(float(values[i]), samples[:, i], len(truth.image), trials=trials) for i in range(read)]
+    low, high = band(samples[:, read:])
+    return at, {"false_boxes": CURVE, "sensitivity": values[read:], "low": low, "high": high}
 
 
 def _beside(ours: tuple[Estimate, Floats], floors: Mapping[str, tuple[Estimate, Floats]], name: str) -> dict[str, Any]:
