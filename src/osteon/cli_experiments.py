@@ -10,55 +10,71 @@ from typing import Annotated
 import typer
 
 from osteon import settings
-from osteon.console import Json, Out, Seed, Workers, bars, show
+from osteon.console import Json, Seed, Workers, bars, show
 
 
 class Name(StrEnum):
     """The studies."""
 
     hong2023 = "hong2023"
+    kim2018 = "kim2018"
 
 
 class Scale(StrEnum):
     """How large the experiment is."""
 
     small = "small"
+    medium = "medium"
     full = "full"
 
 
 def experiment(
     name: Annotated[Name, typer.Argument(help="The study.")],
-    out: Out = Path("experiment"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the results and finished stages. [default: experiment]"),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="What split, prepare or ingest wrote, or images with labels.csv; default: phantoms."),
     ] = None,
-    scale: Annotated[Scale, typer.Option(help="`small` shows in minutes that all runs; `full` is the study's.")] = (
-        Scale.small
-    ),
-    backbone: Annotated[
-        list[str] | None, typer.Option(help="NAME or NAME=WEIGHTS: frozen backbones to compare; repeatable.")
+    scale: Annotated[
+        Scale | None, typer.Option(help="`small` (default) shows in minutes that all runs; `full` is the study's.")
     ] = None,
-    inception: Annotated[bool, typer.Option("--inception", help="Also train InceptionV3 end to end.")] = False,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME=WEIGHTS: the frozen backbones; repeatable if it compares them."),
+    ] = None,
+    inception: Annotated[
+        bool, typer.Option("--inception", help="hong2023: also train InceptionV3 end to end.")
+    ] = False,
     network_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of LeNet and InceptionV3; default: the scale's.")
+        int | None, typer.Option(min=1, help="hong2023: epochs of LeNet and InceptionV3; default: the scale's.")
     ] = None,
     seed: Seed = 0,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Run a published study again, as it was done and as it should be judged. Run it again after a kill: it goes on."""
-    from osteon.verbs.experiments import experiment as run
+    """Run a published study again, as it was done and as it should be judged. Run it again after a kill: it goes on.
 
+    With nothing but its name, say what scales it has.
+    """
+    from osteon.verbs.experiments import experiment as run
+    from osteon.verbs.experiments import scales
+
+    if out is None and scale is None and data is None:
+        said = scales(name)
+        show(said.said, said.figures, as_json)
+        return
+    asked = {"inception": inception or None, "network_epochs": network_epochs}
     chosen = settings.load()
     done = run(
         name,
-        out,
+        out or Path("experiment"),
         data=data,
-        scale=scale,
+        scale=scale or Scale.small,
         backbones=backbone or (),
-        inception=inception,
-        network_epochs=network_epochs,
+        options={option: value for option, value in asked.items() if value is not None},
         seed=seed,
         settings=replace(chosen, workers=workers) if workers else chosen,
         bars=lambda label: bars(label, as_json),

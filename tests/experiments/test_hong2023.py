@@ -17,10 +17,12 @@ from osteon.experiments.hong2023 import judged, pictures
 from osteon.experiments.hong2023.cohort import Cohort, cohort_of
 from osteon.experiments.hong2023.honest import grades_of
 from osteon.experiments.hong2023.models import INCEPTION, LENET, best_of, curves_of
-from osteon.experiments.hong2023.outcomes import STAGE, Outcome, keep, kept, once
-from osteon.experiments.hong2023.plan import SCALES, STUDY, Plan, TrunkChoice, compared
+from osteon.experiments.hong2023.outcomes import Outcome, keep, kept, once
+from osteon.experiments.hong2023.plan import SCALES, STUDY, Plan, compared
 from osteon.experiments.hong2023.stages import FINAL
 from osteon.experiments.hong2023.story import counterpart
+from osteon.experiments.stages import STAGE
+from osteon.experiments.trunks import TrunkChoice
 from osteon.learn.end_to_end import MEAN
 from osteon.learn.flat_heads import FittedHead
 from osteon.learn.fold_tables import BY_IMAGE, BY_PATIENT

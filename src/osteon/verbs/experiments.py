@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon import files, runs
-from osteon.errors import BadTable, unknown_name
+from osteon.errors import BadTable, UnknownName, unknown_name
 from osteon.settings import Settings
 from osteon.types import Progress, silent
-from osteon.verbs.data import healing, prepare, split
+from osteon.verbs.data import healing, phantom, prepare, split
 from osteon.verbs.folders import MANIFEST, OPENINGS, SEALED, Done, argument, manifest_of, pictures
 from osteon.verbs.intake import ingest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from osteon.experiments.hong2023.plan import Plan, TrunkChoice
+    from osteon.experiments import Experiment, Plan
+    from osteon.experiments.trunks import TrunkChoice
     from osteon.learn.backbones import Trunk
 
-LABELS, TASK, RECORD = "labels.csv", "modified-rust", "run.json"
+LABELS, RECORD = "labels.csv", "run.json"
+
+MAKERS: Mapping[str, Callable[..., Done]] = {"healing": healing, "phantom": phantom}
+"""The verbs that make phantom cohorts."""
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
 
@@ -37,8 +41,7 @@ def experiment(
     data: Path | None = None,
     scale: str = "small",
     backbones: Sequence[str] = (),
-    inception: bool = False,
-    network_epochs: int | None = None,
+    options: Mapping[str, Any] | None = None,
     seed: int = 0,
     settings: Settings | None = None,
     bars: Bars = lambda label: nullcontext(silent),
@@ -52,27 +55,31 @@ def experiment(
         data: what `split`, `prepare` or `ingest` wrote, or a folder of images with its `labels.csv`; None makes a
             phantom cohort of the scale's size.
         scale: of the experiment's `SCALES`.
-        backbones: NAME or NAME=WEIGHTS of the frozen backbones to compare; none takes the plan's.
-        inception: also train InceptionV3 end to end.
-        network_epochs: of whole networks, instead of the plan's.
+        backbones: NAME or NAME=WEIGHTS of the frozen backbones; none takes the plan's.
+        options: what this experiment alone takes, by name (`Experiment.options`).
         seed: of everything.
         settings: of this machine.
         bars: makes a progress bar for a stage.
         tell: is given one sentence after each stage.
+
+    Raises:
+        UnknownName: for an experiment or a scale that there is not, or an option that means nothing to it.
     """
     from osteon.evaluate.report import is_phantom
-    from osteon.experiments import EXPERIMENTS, hong2023
+    from osteon.experiments.around import Run
 
-    if name not in EXPERIMENTS:
-        raise unknown_name("experiment", name, EXPERIMENTS)
-    settings = settings or Settings()
-    plan = _plan(scale, backbones, inception, network_epochs)
+    chosen = _named(name)
+    study = chosen.study()
+    settings, options = settings or Settings(), options or {}
+    for astray in (option for option in options if option not in chosen.options):
+        raise UnknownName(f"--{astray.replace('_', '-')} means nothing to {name}", remedy="leave it out")
+    plan = study.plan_of(scale, backbones, **options)
     arguments = {"name": name, "data": data, "plan": asdict(plan)}
     inputs = [data] if data else []
     with runs.recording("experiment", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
-        folder, prepared = _ready(data, out / "data", plan, seed, settings, bars, tell)
+        folder, prepared = _ready(data, out / "data", chosen, plan, seed, settings, bars, tell)
         manifest = manifest_of(folder, "split", needs=["prepared", "group", "fold"])
-        around = hong2023.Run(
+        around = Run(
             out=out,
             seed=seed,
             open_trunk=lambda choice: _trunk(choice, settings, seed),
@@ -84,31 +91,37 @@ def experiment(
             bars=bars,
             tell=tell,
         )
-        cohort = hong2023.cohort_of(manifest, pictures(prepared, manifest))
-        content = hong2023.run(cohort, plan, around)
+        cohort = study.cohort_of(manifest, pictures(prepared, manifest))
+        content = study.run(cohort, plan, around)
         result |= {name: content[name] for name in ("sentence", "phantom", "scale", "data", "openings")}
-        kfold, line = content["final"]["kfold"]["eighteen"], content["nested"]["validation"]["totals"].get("icc")
-        result |= {"final": {who: kfold[who]["macro_auroc"] for who in ("model", "view_only", "gain")}}
-        result |= {"nested": {"icc": line["figure"], "gain": line["gain"]} if line else None, "leak": content["leak"]}
+        result |= study.figures_of(content)
     return Done(f"{content['sentence']}\nReport: {out / 'report.html'}", result)
 
 
-def _plan(scale: str, backbones: Sequence[str], inception: bool, network_epochs: int | None) -> Plan:
-    from osteon.experiments.hong2023.plan import SCALES, TrunkChoice
+def scales(name: str) -> Done:
+    """What scales an experiment has, the smallest first.
 
-    if scale not in SCALES:
-        raise unknown_name("scale", scale, SCALES)
-    changed: dict[str, Any] = {"inception": inception}
-    if backbones:
-        changed["trunks"] = tuple(TrunkChoice.parse(text) for text in backbones)
-    if network_epochs is not None:
-        changed["network_epochs"] = network_epochs
-    return replace(SCALES[scale], **changed)
+    Raises:
+        UnknownName: for an experiment that there is not.
+    """
+    chosen = _named(name)
+    told = {scale: str(plan.about) for scale, plan in chosen.study().SCALES.items()}
+    lines = [f"  --scale {scale:<8} {about}" for scale, about in told.items()]
+    return Done("\n".join([f"{name}: {chosen.about}", *lines]), {"name": name, "scales": told})
+
+
+def _named(name: str) -> Experiment:
+    from osteon.experiments import EXPERIMENTS
+
+    if name not in EXPERIMENTS:
+        raise unknown_name("experiment", name, EXPERIMENTS)
+    return EXPERIMENTS[name]
 
 
 def _ready(
     data: Path | None,
     work: Path,
+    chosen: Experiment,
     plan: Plan,
     seed: int,
     settings: Settings,
@@ -127,19 +140,19 @@ def _ready(
 
     key: Path | None = None
     if data is None:
-        from osteon.phantom.healing_plan import healing_plan
-
-        made = healing_plan(patients=plan.patients)
-        data = stage("cohort", lambda at, told: healing(at, made, seed=seed, workers=workers, progress=told))
+        make, made = MAKERS[chosen.phantom], chosen.study().phantom_of(plan)
+        data = stage("cohort", lambda at, told: make(at, made, seed=seed, workers=workers, progress=told))
         key = _phantom_key(work, seed)
     command = _command_of(data)
     if command == "split":
         return data, Path(argument(data, "prepared", "split"))
     if command not in ("ingest", "prepare"):
-        source, labels = data, _labels_of(data)
+        source, labels = data, _labels_of(data, chosen.task)
         data = stage(
             "ingest",
-            lambda at, told: ingest(source, at, labels=labels, task=TASK, key=key, workers=workers, progress=told),
+            lambda at, told: ingest(
+                source, at, labels=labels, task=chosen.task, key=key, workers=workers, progress=told
+            ),
         )
         command = "ingest"
     if command == "ingest":
@@ -158,12 +171,12 @@ def _command_of(folder: Path) -> str:
     return runs.read(folder).command if (folder / RECORD).exists() else ""
 
 
-def _labels_of(folder: Path) -> Path:
+def _labels_of(folder: Path, task: str) -> Path:
     labels = folder / LABELS
     if not labels.exists():
         raise BadTable(
             f"{folder} has neither a manifest nor a {LABELS}",
-            remedy=f"ingest it first: osteon ingest {folder} --labels … --task {TASK}, and pass what that wrote",
+            remedy=f"ingest it first: osteon ingest {folder} --labels … --task {task}, and pass what that wrote",
         )
     return labels
 

@@ -8,25 +8,23 @@ stage is kept in `stages/`: a run that was cut off goes on behind the last one.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from osteon import files, tables
-from osteon.errors import Mismatch
+from osteon import tables
+from osteon.experiments.around import Run, begin
 from osteon.experiments.hong2023 import honest, stages
 from osteon.experiments.hong2023.cohort import Cohort, cohort_of
-from osteon.experiments.hong2023.plan import Plan
+from osteon.experiments.hong2023.plan import SCALES, Plan, plan_of
 from osteon.experiments.hong2023.report import Found, healing_reports, report_of
-from osteon.experiments.hong2023.stages import Run
 from osteon.experiments.hong2023.writing import write
 from osteon.learn.fold_tables import BY_IMAGE, BY_PATIENT
+from osteon.phantom.healing_plan import HealingPlan, healing_plan
 
-__all__ = ["Cohort", "Run", "cohort_of", "run"]
-
-IDENTITY = "experiment.json"
+__all__ = ["SCALES", "Cohort", "cohort_of", "figures_of", "phantom_of", "plan_of", "run"]
 
 
 def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
@@ -75,18 +73,24 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
     return content
 
 
+def phantom_of(plan: Plan) -> HealingPlan:
+    """Healing tibiae, as many patients as the plan asks for."""
+    return healing_plan(patients=plan.patients)
+
+
+def figures_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that the run record repeats: the tuned head beside the view, the nested one, what a leak adds."""
+    kfold, line = content["final"]["kfold"]["eighteen"], content["nested"]["validation"]["totals"].get("icc")
+    return {
+        "final": {who: kfold[who]["macro_auroc"] for who in ("model", "view_only", "gain")},
+        "nested": {"icc": line["figure"], "gain": line["gain"]} if line else None,
+        "leak": content["leak"],
+    }
+
+
 def _begin(cohort: Cohort, plan: Plan, around: Run) -> None:
     """Checks that the folder is this run's, or nobody's."""
     shown = cohort.table[["image", "view", "fold"]].astype(str).to_csv(index=False).encode()
     data = hashlib.sha256(shown + cohort.grades.tobytes()).hexdigest()
     settings = {name: value for name, value in asdict(plan).items() if name != "patients"}
-    wanted = json.loads(json.dumps({"experiment": "hong2023", "seed": around.seed, "data": data, **settings}))
-    path = files.must_be_writable(around.out) / IDENTITY
-    if not path.exists():
-        files.write_json(path, wanted)
-    there = files.read_json(path)
-    if differing := sorted(key for key in wanted.keys() | there.keys() if wanted.get(key) != there.get(key)):
-        raise Mismatch(
-            f"{around.out} holds another run of this experiment (it differs in {', '.join(differing)})",
-            remedy="choose another --out, or delete that folder",
-        )
+    begin(around, "hong2023", data=data, settings=settings)

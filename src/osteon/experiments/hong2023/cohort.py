@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from osteon.dataset import grades as tables_of_grades
 from osteon.dataset.splits import SEALED
 from osteon.errors import BadTable, TooFewCases
+from osteon.experiments.manifests import named_by_image, views_of
 from osteon.learn.fold_tables import BY_PATIENT, deal
 from osteon.tasks import rust
 from osteon.tasks.rust import CORTICES, NOT_SCOREABLE, NOT_VISIBLE, SHOWN, Grades
-
-WORDS_OF_VIEW = ("view", "resolved_view", "label_view")
-"""Columns that tell the view, in the order in which they are believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ def cohort_of(manifest: pd.DataFrame, images: Mapping[str, Path]) -> Cohort:
             f"the manifest has no column {', '.join(missing)}",
             remedy="ingest with --task modified-rust and a table of grades, then prepare and split",
         )
-    view = _views(manifest)
+    view = views_of(manifest, SHOWN)
     kept = np.flatnonzero(view.isin(list(SHOWN)))
     if not len(kept):
         raise TooFewCases("no image has a view that shows a cortex", remedy="give the view, AP or LAT, of each image")
@@ -124,8 +122,8 @@ def cohort_of(manifest: pd.DataFrame, images: Mapping[str, Path]) -> Cohort:
     seen = rust.masked(given, list(views))
     seen[sealed] = NOT_VISIBLE
     table = tables_of_grades.with_grades(rows, seen).assign(
-        patient=_named_by_image(rows, "patient"),
-        group=_named_by_image(rows, "group"),
+        patient=named_by_image(rows, "patient"),
+        group=named_by_image(rows, "group"),
         view=views,
         fold=pd.array(np.where(sealed, SEALED, 0), dtype="Int16"),
     )
@@ -136,17 +134,3 @@ def cohort_of(manifest: pd.DataFrame, images: Mapping[str, Path]) -> Cohort:
         left_out=len(manifest) - len(kept),
         contradicting=int(wrong.sum()),
     )
-
-
-def _views(manifest: pd.DataFrame) -> pd.Series:
-    """The view of each image by the first column that tells one which shows a cortex."""
-    view = pd.Series("", index=manifest.index, dtype="string")
-    for column in WORDS_OF_VIEW:
-        if column in manifest:
-            told = manifest[column].astype("string").fillna("")
-            view = view.where(view.isin(list(SHOWN)), told)
-    return view
-
-
-def _named_by_image(rows: pd.DataFrame, column: str) -> pd.Series:
-    return rows["image"].astype("string").groupby(rows[column].to_numpy(str)).transform("min").astype("string")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from osteon import files
+from osteon.experiments import stages
+from osteon.experiments.around import Tell
+from osteon.experiments.stages import Kept
 from osteon.learn.end_to_end import MEAN
 from osteon.tasks.rust import LABELS
 
-STAGE, SCORES, CURVES = "stage.json", "scores.npz", "curves.csv"
-
-Tell = Callable[[str], None]
-"""Is given a sentence after each stage."""
+CURVES = "curves"
+"""Name of the table that is kept with an outcome."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +61,7 @@ class Outcome:
 
 def keep(folder: Path, outcome: Outcome) -> None:
     """Write a finished outcome; the folder counts as finished once `stage.json` is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.replacing(folder / SCORES) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, fold=outcome.fold, probabilities=outcome.probabilities)
-    write_csv(folder / CURVES, outcome.curves)
-    told = {name: getattr(outcome, name) for name in ("name", "network", "protocol", "best_epoch", "best_fold")}
-    files.write_json(folder / STAGE, {**told, "options": dict(outcome.options), "labels": list(LABELS)})
+    stages.keep(folder, _apart(outcome))
 
 
 def kept(folder: Path) -> Outcome | None:
@@ -76,36 +70,29 @@ def kept(folder: Path) -> Outcome | None:
     Raises:
         NotFound: if a part of it was deleted.
     """
-    if not (folder / STAGE).exists():
-        return None
-    told = files.read_json(folder / STAGE)
-    told.pop("labels")
-    with np.load(files.must_exist(folder / SCORES), allow_pickle=False) as arrays:
-        fold, probabilities = arrays["fold"].astype(np.intp), arrays["probabilities"]
-    # pandas does not promise to read back the very number that it wrote; Python does.
-    text = pd.read_csv(files.must_exist(folder / CURVES), dtype=str, keep_default_na=False)
-    exact = {name: [float(value or "nan") for value in text[name]] for name in ("loss", "auroc")}
-    curves = text.assign(**exact).astype({"fold": int, "epoch": int})
-    return Outcome(fold=fold, probabilities=probabilities, curves=curves, **told)
+    found = stages.kept(folder, CURVES)
+    return None if found is None else _together(found)
 
 
 def once(folder: Path, make: Callable[[], Outcome], tell: Tell) -> Outcome:
     """The outcome that is kept in a folder; it is made first if there is none."""
-    found = kept(folder)
-    if found is not None:
-        tell(f"{folder.name:<22} kept: {_said(found)}")
-        return found
-    started = time.perf_counter()
-    made = make()
-    keep(folder, made)
-    tell(f"{folder.name:<22} {_said(made)}, {time.perf_counter() - started:.0f} s")
-    return made
+    done = stages.once(folder, lambda: _apart(make()), lambda told: _said(_together(told)), tell, tables=(CURVES,))
+    return _together(done)
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """A table as CSV, whole or not at all."""
-    with files.replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+def _apart(outcome: Outcome) -> Kept:
+    told = {name: getattr(outcome, name) for name in ("name", "network", "protocol", "best_epoch", "best_fold")}
+    return Kept(
+        told={**told, "options": dict(outcome.options), "labels": list(LABELS)},
+        arrays={"fold": outcome.fold, "probabilities": outcome.probabilities},
+        tables={CURVES: outcome.curves},
+    )
+
+
+def _together(done: Kept) -> Outcome:
+    told = {name: value for name, value in done.told.items() if name != "labels"}
+    fold = done.arrays["fold"].astype(np.intp)
+    return Outcome(fold=fold, probabilities=done.arrays["probabilities"], curves=done.tables[CURVES], **told)
 
 
 def _said(outcome: Outcome) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from osteon import pages
 from osteon.drawing import with_ids
 from osteon.evaluate.healing import BAND
 from osteon.evaluate.healing_figures import floors
 from osteon.evaluate.healing_page import TITLES
-from osteon.evaluate.page import figure, share
+from osteon.experiments import pages
 from osteon.experiments.hong2023 import pictures as draw
+from osteon.experiments.pictures import added
 
 if TYPE_CHECKING:
     from osteon.experiments.hong2023.report import Found
@@ -29,7 +29,7 @@ def page(report: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
         drawn: as `pictures` returned it.
     """
     environment = pages.environment("osteon.experiments.hong2023")
-    environment.filters.update(figure=figure, share=share, small=_small)
+    environment.filters.update(small=_small)
     # Safe as markup: matplotlib has escaped the texts inside, and what is around them is our own.
     inline = {name: Markup(with_ids(svg, name)) for name, svg in drawn.items()}
     return environment.get_template(TEMPLATE).render(report=report, pictures=inline, titles=TITLES, band=BAND) + "\n"
@@ -46,7 +46,9 @@ def pictures(report: Mapping[str, Any], found: Found) -> dict[str, str]:
     drawn["scatter"] = draw.scatter(found.one.trials)
     drawn["examples"] = draw.examples(found.one)
     drawn["heat-map"] = draw.heat_map(found.two.trials)
-    drawn["added"] = draw.added(report["leak"])
+    drawn["added"] = added(
+        report["leak"], "What image-level folds add", "folds by image less folds by patient, 95 % interval"
+    )
     for name in ("nested", "ours"):
         told = report[name]
         if told["validation"]["totals"]["judged"]:

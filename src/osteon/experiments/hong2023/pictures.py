@@ -138,27 +138,6 @@ def beside_view(rows: Rows) -> str:
     return svg.text
 
 
-def added(rows: Rows) -> str:
-    """What image-level folds add to each figure, with intervals; to the right of 0 they flatter."""
-    with drawing("added", (10.3, 0.9 + 0.4 * len(rows)), "What image-level folds add") as (figure, svg):
-        axes = figure.subplots()
-        axes.axvline(0, color=INK, lw=1)
-        for y, row in enumerate(rows):
-            gap = row["added"]
-            if gap["value"] is None:
-                continue
-            if gap["low"] is not None:
-                axes.hlines(y, gap["low"], gap["high"], color=MODEL, lw=1.6)
-            axes.plot(gap["value"], y, "o", color=MODEL, ms=5)
-        axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
-        axes.set_yticklabels([row["short"] for row in rows], color=INK)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", visible=False)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("folds by image less folds by patient, 95 % interval")
-    return svg.text
-
-
 def _curves(axes: Axes, frame: pd.DataFrame, thin: float = 0.8) -> None:
     for part, colour in COLOURS.items():
         mine = frame[frame["part"] == part]

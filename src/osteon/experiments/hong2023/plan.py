@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from osteon.errors import BadTable
+from osteon.errors import BadTable, unknown_name
+from osteon.experiments.trunks import TrunkChoice
 from osteon.learn.search import EPSILONS, LEARNING_RATES
-
-
-@dataclass(frozen=True)
-class TrunkChoice:
-    """A frozen backbone to compare: its name, and its weights as `osteon features` takes them."""
-
-    backbone: str
-    weights: str = "default"
-
-    @classmethod
-    def parse(cls, text: str) -> TrunkChoice:
-        """`NAME` or `NAME=WEIGHTS`."""
-        name, _, weights = text.partition("=")
-        return cls(name, weights or "default")
-
-    def __str__(self) -> str:
-        return f"{self.backbone}={self.weights}"
-
 
 OFFLINE = (TrunkChoice("tf_efficientnet_lite0"), TrunkChoice("tf_efficientnet_lite0", "random"))
 """What needs no network: ImageNet weights stand in for InceptionV3's, and random ones show what they are worth."""
@@ -76,6 +59,14 @@ class Plan:
         if min(counts) < 1 or min(self.folds, self.search_folds, self.outer, self.inner) < 2:
             raise BadTable("the plan has no epochs, trials or folds", remedy="epochs and trials ≥ 1, folds ≥ 2")
 
+    @property
+    def about(self) -> str:
+        """The plan in one line."""
+        return (
+            f"{self.patients:,} phantom patients where no data are given, {self.size} pixels, {self.folds} folds, "
+            f"{self.trials} random trials"
+        )
+
 
 STUDY = Plan(scale="study", inception=True)
 """What Hong 2023 did, as far as it can be written so."""
@@ -101,6 +92,32 @@ SCALES: dict[str, Plan] = {
     "full": Plan(),
 }
 """Scale → plan. `small` shows in two minutes that everything runs; its figures mean nothing."""
+
+
+def plan_of(
+    scale: str, backbones: Sequence[str] = (), *, inception: bool = False, network_epochs: int | None = None
+) -> Plan:
+    """The plan of a scale, changed as the command line asks.
+
+    Args:
+        scale: of SCALES.
+        backbones: NAME or NAME=WEIGHTS of the frozen backbones to compare; none takes the plan's.
+        inception: also train InceptionV3 end to end.
+        network_epochs: of whole networks, instead of the plan's.
+
+    Raises:
+        UnknownName: for a scale that there is not.
+        BadTable: if a backbone is named twice.
+    """
+    if scale not in SCALES:
+        raise unknown_name("scale of hong2023", scale, SCALES)
+    changed: dict[str, Any] = {"inception": inception}
+    if backbones:
+        changed["trunks"] = tuple(TrunkChoice.parse(text) for text in backbones)
+    if network_epochs is not None:
+        changed["network_epochs"] = network_epochs
+    return replace(SCALES[scale], **changed)
+
 
 _SETTINGS: Sequence[tuple[str, str]] = (
     ("size", "side of the images, pixels"),

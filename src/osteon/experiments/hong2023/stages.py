@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from osteon import files, tables
+from osteon import tables
 from osteon.dataset.grades import arrays, with_grades
+from osteon.experiments.around import Run, answers_of
 from osteon.experiments.hong2023 import honest
 from osteon.experiments.hong2023.cohort import Cohort
 from osteon.experiments.hong2023.honest import Nested
@@ -23,10 +22,10 @@ from osteon.experiments.hong2023.models import (
     train_inception,
     train_lenet,
 )
-from osteon.experiments.hong2023.outcomes import Outcome, Tell, once
-from osteon.experiments.hong2023.plan import Plan, TrunkChoice
+from osteon.experiments.hong2023.outcomes import Outcome, once
+from osteon.experiments.hong2023.plan import Plan
+from osteon.experiments.trunks import TrunkChoice, slug
 from osteon.learn import search
-from osteon.learn.backbones import Trunk
 from osteon.learn.features import FOUR_FLIPS, extract
 from osteon.learn.flat_heads import Examples, HeadOptions
 from osteon.learn.fold_tables import BY_IMAGE, visible
@@ -34,56 +33,14 @@ from osteon.learn.healing_crossval import cross_validate_healing
 from osteon.learn.maps import flips_of
 from osteon.learn.search import Regime, Searched
 from osteon.tasks.rust import CORTICES
-from osteon.types import Progress
 
-STAGES, ANSWERS, GRADES = "stages", "opened.csv", "grades.parquet"
+GRADES = "grades.parquet"
 
 FINAL, HONEST = "tuned head, folds by image", "tuned head, folds by patient"
 """Names of the final model under both protocols."""
 
 OURS = "osteon's cortex reader"
 """Name of osteon's own model in tables."""
-
-FEW_TRIALS = 8
-"""Up to so many trials another process takes longer to start than to help."""
-
-Bars = Callable[[str], AbstractContextManager[Progress]]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Everything around the experiment that is no setting of it.
-
-    Attributes:
-        out: folder of the results.
-        seed: of folds, trials and training.
-        open_trunk: gives the backbone of a choice.
-        open_sealed: gives the answers of the sealed part and writes down that they were opened; None: there is none.
-        openings: how often they have been opened so far.
-        phantom: whether the data are simulated.
-        workers: processes of the searches. threads: of the backbones; 0 for as many as torch would use.
-        bars: makes a progress bar for a stage. tell: is given a sentence after each.
-    """
-
-    out: Path
-    seed: int
-    open_trunk: Callable[[TrunkChoice], Trunk]
-    open_sealed: Callable[[], pd.DataFrame] | None
-    openings: Callable[[], int]
-    phantom: bool
-    workers: int
-    threads: int
-    bars: Bars
-    tell: Tell
-
-    @property
-    def stages(self) -> Path:
-        """Where finished stages are kept."""
-        return self.out / STAGES
-
-    def processes(self, trials: int) -> int:
-        """Processes for a search of so many trials."""
-        return self.workers if trials > FEW_TRIALS else 1
 
 
 def networks(cohort: Cohort, plan: Plan, around: Run) -> list[Outcome]:
@@ -117,7 +74,7 @@ def _network(name: str, train: Callable[..., Outcome], cohort: Cohort, plan: Pla
 def features(cohort: Cohort, choice: TrunkChoice, number: int, around: Run) -> Frozen:
     """The features of a backbone, computed as far as they are not there."""
     trunk = around.open_trunk(choice)
-    name = f"features-{number}-{_slug(Path(str(choice)).name)}"
+    name = f"features-{number}-{slug(Path(str(choice)).name)}"
     folder = around.stages / name
     with around.bars(f"features {number + 1}") as progress:
         bank = extract(trunk, cohort.images, folder, flips=FOUR_FLIPS, threads=around.threads, progress=progress)
@@ -186,7 +143,7 @@ def _search(cohort: Cohort, frozen: Frozen, plan: Plan, regime: Regime, around: 
     examples = Examples.of(frozen.features[rows], cohort.labels[rows])
     workers = around.processes(len(regime.trials))
     with around.bars(regime.name) as progress:
-        folder = around.stages / _slug(regime.name)
+        folder = around.stages / slug(regime.name)
         found = search.search(folder, regime, examples, folds, seed=around.seed, workers=workers, progress=progress)
     best = found.top(1)["auroc"].iloc[0]
     around.tell(f"{regime.name:<22} {len(found.trials)} trials, the best reaches an 18-label AUROC of {best:.3f}")
@@ -234,16 +191,7 @@ def ours(cohort: Cohort, inner: Nested, plan: Plan, around: Run) -> pd.DataFrame
 
 def opened(cohort: Cohort, around: Run) -> Cohort | None:
     """The cohort with the answers of its sealed part, which are opened once and then kept; None if there are none."""
-    if around.open_sealed is None or not cohort.sealed.any():
+    if not cohort.sealed.any():
         return None
-    path = around.stages / ANSWERS
-    if not path.exists():
-        answers = around.open_sealed()
-        told = with_grades(answers, arrays(answers)[0])[["image", *CORTICES]]
-        with files.replacing(path) as temporary:
-            told.to_csv(temporary, index=False, lineterminator="\n")
-    return cohort.opened(pd.read_csv(path, dtype="string"))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    answers = answers_of(around, lambda given: with_grades(given, arrays(given)[0])[["image", *CORTICES]])
+    return None if answers is None else cohort.opened(answers)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from osteon.evaluate.words import PHANTOM, number
+from osteon.evaluate.words import PHANTOM
 from osteon.experiments.hong2023.models import INCEPTION, LENET
 from osteon.experiments.hong2023.outcomes import Outcome
 from osteon.experiments.hong2023.stages import FINAL
+from osteon.experiments.words import above, interval
 from osteon.learn.fold_tables import BY_IMAGE
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -25,8 +26,6 @@ REGIMES = {"one": 0.811, "two": 0.797}
 
 TEST = {"macro_auroc": 0.891, "micro_precision": 0.880, "micro_recall": 0.409}
 """The study's final test; its view-only floor, computed from its label file: 0.806, 1.00 and 0.364."""
-
-Figure = Mapping[str, Any]
 
 
 def sentence(report: Mapping[str, Any]) -> str:
@@ -62,9 +61,9 @@ def cautions(report: Mapping[str, Any]) -> list[str]:
             "epochs, and no figure here is worth comparing with the study's."
         )
     kfold = report["final"]["kfold"]["eighteen"]
-    if not _above(kfold["gain"]["macro_auroc"]):
+    if not above(kfold["gain"]["macro_auroc"]):
         told.append("The tuned model is not shown to be better over the 18 labels than the view alone.")
-    shown = [row for row in report["leak"] if _above(row["added"])]
+    shown = [row for row in report["leak"] if above(row["added"])]
     if shown:
         told.append(
             f"Folds by image flatter: for {len(shown)} of {len(report['leak'])} figures the interval of what they add "
@@ -77,16 +76,6 @@ def cautions(report: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def interval(figure: Figure) -> str:
-    """0.812 (0.790 to 0.834), in words where there is no figure."""
-    if figure["value"] is None:
-        return "not available"
-    value = number(figure["value"], 3)
-    if figure["low"] is None:
-        return f"{value} (no interval)"
-    return f"{value} ({number(figure['low'], 3)} to {number(figure['high'], 3)})"
-
-
 def counterpart(outcome: Outcome) -> dict[str, Any] | None:
     """What the study reports of the model that this one stands for; None where it has none."""
     if outcome.protocol != BY_IMAGE:
@@ -95,7 +84,3 @@ def counterpart(outcome: Outcome) -> dict[str, Any] | None:
     named = {LENET: "lenet", INCEPTION: "inception", FINAL: "tuned"}.get(outcome.name)
     weights = next((name for name in ("radimagenet", "imagenet") if name in said), "")
     return PUBLISHED.get(named or weights)
-
-
-def _above(gain: Figure) -> bool:
-    return gain["low"] is not None and gain["low"] > 0

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from osteon import files
 from osteon.evaluate import eighteen, healing_report
-from osteon.evaluate.report import HTML, JSON
 from osteon.experiments.hong2023 import story
-from osteon.experiments.hong2023.outcomes import Outcome, write_csv
+from osteon.experiments.hong2023.outcomes import Outcome
 from osteon.experiments.hong2023.page import page, pictures
 from osteon.experiments.hong2023.report import KEYS, TOP, Found
+from osteon.experiments.writing import ends, flat, write_csv, write_figures, write_page
 
 
 def write(content: Mapping[str, Any], full: Mapping[str, Mapping[str, Any]], found: Found, out: Path) -> None:
@@ -27,9 +26,7 @@ def write(content: Mapping[str, Any], full: Mapping[str, Mapping[str, Any]], fou
     for name, told in full.items():
         healing_report.write(told, out / name)
     drawn = pictures(content, found)
-    for name, svg in drawn.items():
-        with files.replacing(out / "figures" / f"{name}.svg") as temporary:
-            temporary.write_text(svg + "\n", encoding="utf-8")
+    write_figures(out, drawn)
     for name, outcome in named(found).items():
         write_csv(out / "curves" / f"{name}.csv", outcome.curves)
     for name, searched in (("regime-1", found.one), ("regime-2", found.two)):
@@ -37,13 +34,10 @@ def write(content: Mapping[str, Any], full: Mapping[str, Mapping[str, Any]], fou
         write_csv(out / "tables" / f"{name}.csv", searched.trials)
         write_csv(out / "tables" / f"{name}-top-ten.csv", searched.top(TOP))
     write_csv(out / "tables" / "models.csv", _models(content))
-    write_csv(out / "tables" / "image-level-folds.csv", _flat(content["leak"], ("leaky", "honest", "added")))
+    write_csv(out / "tables" / "image-level-folds.csv", flat(content["leak"], ("leaky", "honest", "added")))
     if content["final"]["test"]:
         write_csv(out / "tables" / "final-test.csv", _final_test(content["final"]["test"]))
-    text = page(content, drawn)
-    with files.replacing(out / HTML) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        files.write_json(out / JSON, content)
+    write_page(out, page(content, drawn), content)
 
 
 def named(found: Found) -> dict[str, Outcome]:
@@ -60,7 +54,7 @@ def _models(content: Mapping[str, Any]) -> pd.DataFrame:
         line = {name: row[name] for name in ("name", "network", "protocol", "folds", "best_epoch")} | row["options"]
         line["auroc_at_best_epoch"] = row["at_best"]["mean"]
         for who in ("model", "view_only", "gain"):
-            line |= _ends(f"macro_auroc_{who}", row["eighteen"][who]["macro_auroc"])
+            line |= ends(f"macro_auroc_{who}", row["eighteen"][who]["macro_auroc"])
         rows.append(line)
     return pd.DataFrame(rows)
 
@@ -70,20 +64,6 @@ def _final_test(test: Mapping[str, Any]) -> pd.DataFrame:
     for figure in eighteen.FIGURES:
         line: dict[str, Any] = {"figure": figure, "study": story.TEST.get(figure)}
         for who in ("model", "view_only", "gain"):
-            line |= _ends(who, test[who][figure])
+            line |= ends(who, test[who][figure])
         rows.append(line)
     return pd.DataFrame(rows)
-
-
-def _flat(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    lines = []
-    for row in rows:
-        line: dict[str, Any] = {"figure": row["title"]}
-        for name in names:
-            line |= _ends(name, row[name])
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def _ends(name: str, figure: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: figure["value"], f"{name}_low": figure["low"], f"{name}_high": figure["high"]}
