@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from osteon.dataset.placement import Placement
 from osteon.evaluate.localisation import iou
 from osteon.learn.box_targets import covered
-from osteon.learn.lesions import FINE, BoxRule, boxes_of, peak_of
+from osteon.learn.lesions import FINE, BoxRule, boxes_of, on_file, peak_of
+from osteon.types import Box
 
 SIZE = (224, 192)
 
@@ -77,3 +79,11 @@ def test_nothing_is_found_beyond_an_image_whose_last_cells_reach_over_its_edge()
 def test_a_rule_that_finds_everything_or_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="least and share"):
         BoxRule(**wrong)
+
+
+def test_found_boxes_become_boxes_on_the_file() -> None:
+    # A file of 100 × 200 pixels (height, width), fitted into a square of 100: padded above and below.
+    placement = Placement((100, 100), np.array([[2.0, 0, 0.5], [0, 2.0, -49.5]]))
+    found = np.array([[10.0, 30, 20, 10], [10.0, 20, 20, 10], [0.0, 0, 30, 10]])
+    boxes = on_file(found, np.array([0.9, 0.5, 0.1]), placement, (100, 200))
+    assert boxes == (Box(20.0, 10.0, 40.0, 20.0, 0.9), Box(20.0, 0.0, 40.0, 10.0, 0.5))

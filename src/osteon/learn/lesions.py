@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from osteon.dataset.placement import Placement
+from osteon.types import Box
+
 Floats = NDArray[np.float64]
 
 FINE = 4
@@ -84,6 +87,25 @@ def boxes_of(
         found.append(np.concatenate([low, high - low])[None].astype(float))
         scores.append(float(peaks[one]))
     return np.concatenate(found), np.array(scores)
+
+
+def on_file(corners: Floats, scores: Floats, placement: Placement, size: tuple[int, int]) -> tuple[Box, ...]:
+    """Boxes found in a prepared image as boxes on the file that it was made from, for an `osteon.types.Finding`.
+
+    Args:
+        corners: (k, 4) in pixels of the prepared image.
+        scores: (k,) of each.
+        placement: where the prepared image lies in its file; `Placement.of(frame)` while a recipe is at hand.
+        size: (height, width) of the file. What a turned box leaves of it is cut off, and a box that lies beyond it,
+            in what the recipe has padded, is left out.
+    """
+    moved = placement.to_source(corners)
+    low, high = np.clip(moved[:, :2], 0, size[::-1]), np.clip(moved[:, :2] + moved[:, 2:], 0, size[::-1])
+    return tuple(
+        Box(*map(float, (*start, *(end - start))), float(score))
+        for start, end, score in zip(low, high, scores, strict=True)
+        if (end > start).all()
+    )
 
 
 def _enlarged(cells: NDArray[np.floating], stride: int, size: tuple[int, int], how: int) -> Floats:

@@ -1,0 +1,357 @@
+"""Detectors of fractures on FracAtlas: several ways, each beside the floors, chosen by inner folds, reported by outer.
+
+In a folder is made whatever is missing, by the commands that any data takes: ingest, prepare, split; then maps of a
+trunk, one detector after another, and figures. A call that was cut off goes on when it is repeated. With `--minutes` it
+ends by itself after a while, between two detectors; with `--share 0/2` and `--share 1/2` two processes share the work.
+
+`--pilot` leaves the first fold out altogether, trains one detector without each other fold, and prints what it reaches
+there: a look at what is worth a full run, which the first fold then reports on unseen. `--negatives 600` takes so many
+of the images without a fracture, for a quicker look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+import pandas as pd
+
+from osteon import tables
+from osteon.dataset import boxes as boxes_of
+from osteon.dataset.labels import Columns
+from osteon.evaluate import metrics
+from osteon.evaluate.report import evaluate
+from osteon.learn.backbones import DEFAULT, Trunk, open_backbone
+from osteon.learn.bank import FeatureBank
+from osteon.learn.detector import STRIDES, Detector, detector_on
+from osteon.learn.detector_crossval import cross_validate_detector, place_tables
+from osteon.learn.detector_runs import Told, path_of, told, train_all
+from osteon.learn.detector_training import DetectorOptions, Examples, examples_of
+from osteon.learn.features import extract
+from osteon.learn.lesions import peak_of
+from osteon.learn.nested import Layout, lay_out
+from osteon.learn.optimisers import AdamW
+from osteon.learn.views import write_views
+from osteon.types import Progress
+from osteon.verbs import data, intake
+from osteon.verbs.folders import pictures
+
+LITE = {number: f"tf_efficientnet_lite{number}" for number in range(3)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One detector of an approach.
+
+    Attributes:
+        options: how its head is made and trained.
+        backbone: whose maps it reads; others than lite0 need a file of weights (`--weights`).
+        size: side in pixels of the prepared images.
+        strides: of the cached maps: (16, 32) for a frozen trunk, one for a trunk that is trained behind it.
+        copies: of each image, moved (`osteon.learn.views`), to learn from besides.
+        seed: of the training.
+    """
+
+    options: DetectorOptions = field(default_factory=DetectorOptions)
+    backbone: str = DEFAULT
+    size: int = 448
+    strides: tuple[int, ...] = STRIDES
+    copies: int = 0
+    seed: int = 0
+
+    @property
+    def maps(self) -> str:
+        """Name of the folder of its maps."""
+        return f"maps-{self.backbone}-{self.size}-{'-'.join(map(str, self.strides))}"
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A way to detect fractures: what it is, and the names of its detectors, whose mean it is."""
+
+    about: str
+    parts: tuple[str, ...]
+
+
+TUNED = DetectorOptions(stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(4, 7, 10))
+ALONE = Part()
+"""Frozen lite0 at 448 px: what everything else is compared with."""
+
+PARTS: Mapping[str, Part] = {
+    "labels": replace(ALONE, options=DetectorOptions(cells=0.0)),
+    "frozen": ALONE,
+    "top": replace(ALONE, options=DetectorOptions(pooling="top")),
+    "large": replace(ALONE, size=672),
+    "views": replace(ALONE, options=DetectorOptions(epochs=(8, 16, 24)), copies=4),
+    "middle": Part(TUNED, strides=(16,)),
+    "middle-views": Part(replace(TUNED, epochs=(6, 10, 14)), strides=(16,), copies=4),
+    "deeper": Part(TUNED, strides=(8,)),
+    "lite1": replace(ALONE, backbone=LITE[1]),
+    "lite2": replace(ALONE, backbone=LITE[2]),
+}
+"""Name → detector. Each is trained once, whichever approaches share it."""
+
+APPROACHES: Mapping[str, Approach] = {
+    "labels": Approach("frozen lite0 at 448 px, labels alone", ("labels",)),
+    "frozen": Approach("frozen lite0 at 448 px, maps of strides 16 and 32, boxes", ("frozen",)),
+    "top": Approach("the same, the strongest cells pooled in place of a softmax", ("top",)),
+    "large": Approach("frozen lite0 at 672 px", ("large",)),
+    "views": Approach("frozen lite0 at 448 px, four moved copies of each image", ("views",)),
+    "middle": Approach("lite0 at 448 px, the stages behind stride 16 trained", ("middle",)),
+    "middle-views": Approach("the same with four moved copies of each image", ("middle-views",)),
+    "deeper": Approach("lite0 at 448 px, the stages behind stride 8 trained", ("deeper",)),
+    "trio": Approach("frozen lite0, lite1 and lite2 at 448 px, the mean of three", ("frozen", "lite1", "lite2")),
+    "together": Approach("the mean of views, large and middle-views", ("views", "large", "middle-views")),
+}
+"""Name → approach."""
+
+
+def main() -> None:
+    options = arguments()
+    began = time.monotonic()
+    split = prepared(options, 448)
+    if options.pilot:
+        split = for_pilot(split, options.negatives)
+    layout = lay_out(split)
+    chosen = {name: APPROACHES[name] for name in options.approach or APPROACHES}
+    names = dict.fromkeys(name for approach in chosen.values() for name in approach.parts)
+    there: dict[str, Told] = {}
+    for name in names:
+        if options.minutes and time.monotonic() - began > 60 * options.minutes:
+            print(f"{name} waits for the next call", file=sys.stderr)
+            continue
+        work = Work.of(name, PARTS[name], options, split, layout)
+        models = wanted(layout, options)
+        work.train(models, until=began + 60 * options.minutes if options.minutes else math.inf)
+        if options.pilot:
+            print(pilot(name, work, models), flush=True)
+        elif work.finished:
+            there[name] = work.told()
+    if options.pilot:
+        return
+    figures = report(chosen, there, options, split)
+    print(table(figures))
+    common.write(options.json, "fracatlas_detector", figures)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of all that is made")
+    parser.add_argument("--data", type=Path, help="folder with images/, labels.csv and boxes.csv; needed once")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--approach", action="append", choices=APPROACHES, help="may be repeated; all by default")
+    parser.add_argument("--weights", action="append", default=[], metavar="BACKBONE=FILE", help="may be repeated")
+    parser.add_argument("--minutes", type=float, default=0, help="after which no further detector is begun")
+    parser.add_argument("--share", default="0/1", help="i/k: train every k-th detector, from the i-th on")
+    parser.add_argument("--pilot", action="store_true", help="without the first fold")
+    parser.add_argument("--negatives", type=int, default=0, help="of a pilot; 0 takes all")
+    parser.add_argument("--threads", type=int, default=1, help="that compute maps")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def prepared(options: argparse.Namespace, size: int) -> pd.DataFrame:
+    """The manifest of the images at a size, split into the same folds at every size."""
+    ingested, made = options.folder / "in", options.folder / f"prepared-{size}"
+    if not (ingested / "manifest.parquet").exists():
+        columns = Columns(patient="group")
+        intake.ingest(options.data / "images", ingested, labels=options.data / "labels.csv", columns=columns)
+    if not (made / "manifest.parquet").exists():
+        data.prepare(ingested, made, size=size)
+    if not (options.folder / "split" / "manifest.parquet").exists():
+        data.split(made, options.folder / "split", folds=options.folds)
+    split = tables.read(options.folder / "split" / "manifest.parquet", tables.MANIFEST)
+    here = tables.read(made / "manifest.parquet", tables.MANIFEST).set_index("image")
+    return split.assign(placement=here["placement"].reindex(split["image"]).to_numpy())
+
+
+def for_pilot(split: pd.DataFrame, negatives: int) -> pd.DataFrame:
+    """The rows outside the first fold; of those without a fracture so many, drawn at random, if not 0."""
+    kept = split[split["fold"] != split["fold"].min()]
+    sound = kept.index[kept["target"] == 0].to_numpy()
+    if 0 < negatives < len(sound):
+        dropped = np.random.default_rng(0).permutation(sound)[negatives:]
+        kept = kept.drop(index=dropped)
+    return kept.reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A part, and all that its detectors are trained with."""
+
+    part: Part
+    trunk: Trunk
+    bank: FeatureBank
+    examples: Examples
+    layout: Layout
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, part: Part, options: argparse.Namespace, split: pd.DataFrame, layout: Layout) -> Work:
+        """The images and maps of a part, made where they are missing."""
+        files = dict(one.split("=", 1) for one in options.weights)
+        trunk = open_backbone(part.backbone, files.get(part.backbone))
+        everything = prepared(options, part.size)
+        manifest = everything.set_index("image").loc[split["image"]].reset_index()
+        images = pictures(options.folder / f"prepared-{part.size}", manifest)
+        drawn = true_boxes(options, manifest)
+        folder, said = options.folder / f"views-{part.size}", reporting("copies")
+        views = write_views(images, folder, copies=part.copies, seed=0, progress=said) if part.copies else None
+        bank = extract(
+            trunk,
+            images | (views.images if views else {}),
+            options.folder / part.maps,
+            maps=True,
+            strides=part.strides,
+            threads=options.threads,
+            progress=reporting(part.maps),
+        )
+        names, size, moved = list(split["image"]), (part.size, part.size), views.moved if views else None
+        examples = examples_of(bank, names, layout.target, boxes_of.by_image(drawn, names), size, moved)
+        kind = f"pilot-{options.negatives or 'all'}" if options.pilot else "runs"
+        return cls(part, trunk, bank, examples, layout, options.folder / kind / name)
+
+    def fresh(self) -> Detector:
+        return detector_on(self.trunk, self.bank.strides, seed=self.part.seed, **self.part.options.head)
+
+    @property
+    def run(self) -> dict[str, Any]:
+        what = {"fresh": self.fresh, "examples": self.examples, "layout": self.layout, "options": self.part.options}
+        return {**what, "folder": self.folder, "seed": self.part.seed}
+
+    @property
+    def finished(self) -> bool:
+        return all(path_of(self.folder, out).exists() for out in self.layout.left_out)
+
+    def train(self, models: list[int], until: float) -> None:
+        """Train these of its detectors, none of which is begun after `until`."""
+        for model in models:
+            if time.monotonic() < until:
+                out = self.layout.left_out[model]
+                train_all(**self.run, models=[model], progress=reporting(f"{self.folder.name} without {out}"))
+
+    def told(self, models: list[int] | None = None) -> Told:
+        return told(**self.run, models=models)
+
+
+def true_boxes(options: argparse.Namespace, manifest: pd.DataFrame) -> pd.DataFrame:
+    """The boxes that people drew, on the prepared images of a manifest."""
+    kept = options.folder / "boxes.parquet"
+    if not kept.exists():
+        ingested = tables.read(options.folder / "in" / "manifest.parquet", tables.MANIFEST)
+        tables.write(kept, boxes_of.read(options.data / "boxes.csv", ingested), tables.BOXES)
+    return boxes_of.on_prepared(tables.read(kept, tables.BOXES), manifest)
+
+
+def wanted(layout: Layout, options: argparse.Namespace) -> list[int]:
+    """Numbers of the detectors that this call trains."""
+    number, count = map(int, options.share.split("/"))
+    every = range(len(layout.left_out))
+    if options.pilot:
+        every = [model for model in every if len(layout.left_out[model]) == 1]
+    return list(every)[number::count]
+
+
+def pilot(name: str, work: Work, models: list[int]) -> str:
+    """What the detectors reach on the fold that each has not seen, epoch by epoch."""
+    layout, said = work.layout, work.told(models)
+    lines = []
+    for place, epoch in enumerate(said.epochs):
+        areas, precisions, hits = [], [], []
+        for model in models:
+            rows, cells = said.cells(place, model)
+            score, target = said.scores[place, model, rows], layout.target[rows]
+            areas.append(metrics.auroc(score, target))
+            precisions.append(metrics.average_precision(score, target))
+            for row, one in zip(rows.tolist(), cells, strict=True):
+                if len(boxes := work.examples.boxes[row]):
+                    x, y, _ = peak_of(one, STRIDES[0], said.size)
+                    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+                    hits.append(bool(((low <= (x, y)) & ((x, y) <= high)).all(axis=1).any()))
+        lines.append(
+            f"{name:12} epoch {epoch:3}: AUROC {np.mean(areas):.3f} ({', '.join(f'{a:.3f}' for a in areas)}), "
+            f"AP {np.mean(precisions):.3f}, pointing {np.mean(hits):.3f} of {len(hits)}"
+        )
+    return "\n".join(lines)
+
+
+def report(
+    chosen: Mapping[str, Approach], there: Mapping[str, Told], options: argparse.Namespace, split: pd.DataFrame
+) -> dict[str, Any]:
+    """The figures of each approach whose detectors are all there, and of what the inner folds choose among them."""
+    candidates = {
+        name: [there[part] for part in approach.parts]
+        for name, approach in chosen.items()
+        if all(part in there for part in approach.parts)
+    }
+    images = pictures(options.folder / "prepared-448", split)
+    found = {}
+    tried = {name: {name: members} for name, members in candidates.items()}
+    if len(candidates) > 1:
+        tried["chosen by inner folds"] = candidates
+    for name, given in tried.items():
+        size = next(iter(given.values()))[0].size
+        manifest = prepared(options, size[0])
+        boxes = true_boxes(options, manifest)
+        done = cross_validate_detector(given, manifest, boxes, images=images)
+        judged = evaluate(done.predictions, manifest, seed=0, places=place_tables(manifest, boxes, done, size))
+        found[name] = of(judged["validation"], done.notes["model"])
+        for what in ("predictions", "points", "boxes"):
+            columns = {"predictions": tables.PREDICTIONS, "points": tables.POINTS, "boxes": tables.FOUND_BOXES}[what]
+            tables.write(
+                options.folder / "out" / name.replace(" ", "-") / f"{what}.parquet", getattr(done, what), columns
+            )
+    return {"images": len(split), "folds": options.folds, "approaches": found}
+
+
+def of(judged: Mapping[str, Any], note: str) -> dict[str, Any]:
+    """The headlines of a report."""
+    overall, places = judged["overall"], judged["places"]
+    return {
+        "auroc": overall["auroc"],
+        "per fold": [fold["auroc"]["value"] for fold in overall["auroc_per_fold"]],
+        "average precision": overall["average_precision"],
+        "best floor": {"model": overall["best_floor"]["model"], "auroc": overall["best_floor"]["auroc"]},
+        "gain": overall["gain"],
+        "pointing": places["pointing"]["rate"],
+        "pointing floor": places["pointing"]["best_floor"]["rate"],
+        "mAP50": places["boxes"]["average_precision"],
+        "note": note,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The headlines for people."""
+    lines = [f"{figures['images']} images, {figures['folds']} folds by group, out of fold; 95 % intervals by group"]
+    for name, found in figures["approaches"].items():
+        lines.append(f"{name}: {found['note']}")
+        for what in ("auroc", "average precision", "pointing", "mAP50", "gain"):
+            one = found[what]
+            lines.append(f"  {what:18} {one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})")
+        lines.append(f"  best floor         {found['best floor']['model']} {found['best floor']['auroc']['value']:.3f}")
+    return "\n".join(lines)
+
+
+def reporting(what: str) -> Progress:
+    """Says every hundredth, since this takes minutes."""
+    last = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if (now := 100 * done // max(total, 1)) != last:
+            last = now
+            print(f"\r{what}: {now} %", end="\n" if now == 100 else "", file=sys.stderr, flush=True)
+
+    return report
+
+
+if __name__ == "__main__":
+    main()
