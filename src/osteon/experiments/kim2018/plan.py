@@ -87,7 +87,7 @@ SCALES: dict[str, Plan] = {
         rates=(0.005, 0.02),
         resamples=200,
     ),
-    "medium": Plan(scale="medium", patients=500, sealed=100 / 500),
+    "medium": Plan(scale="medium", patients=600, sealed=100 / 600),
     "full": Plan(),
 }
 """Scale → plan. `small` shows in a minute that everything runs; its figures mean nothing."""
