@@ -19,7 +19,7 @@ from osteon.errors import Mismatch, TooFewCases
 from osteon.learn import together
 from osteon.learn.logs import LOG
 from osteon.learn.train import CHECKPOINT, fit
-from tests.learn.together_worker import RUNS, a_shared_run
+from tests.learn.together_worker import RUNS, a_shared_run, figures_of
 from tests.learn.training import a_classifier, some_pixels
 from tests.make import some_split_cases
 
@@ -70,7 +70,7 @@ def test_two_processes_come_to_the_weights_of_one(trained_by_two: Path, tmp_path
         np.testing.assert_allclose(first[weight], tensor.numpy(), rtol=1e-3, atol=1e-5, err_msg=weight)
     best, epochs = json.loads((trained_by_two / f"{name}-0.json").read_text())
     assert best == alone.best
-    np.testing.assert_allclose(epochs, [(e.training, e.held_out) for e in alone.epochs], rtol=1e-4)
+    np.testing.assert_allclose(epochs, figures_of(alone), rtol=1e-4)
     ours = (tmp_path / LOG).read_text().splitlines()
     theirs = (trained_by_two / name / LOG).read_text().splitlines()
     assert ours[0] == theirs[0]

@@ -13,12 +13,15 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 
 from osteon.errors import OsteonError
+from osteon.evaluate.metrics import auroc
 from osteon.learn.averaging import Averaging
 from osteon.learn.batches import Batches
+from osteon.learn.heads import Classifier
+from osteon.learn.objectives import BINARY
 from osteon.learn.optimisers import SGD, AdamW
 from osteon.learn.samplers import Balanced
 from osteon.learn.thawing import Thawing
-from osteon.learn.train import HeldOut, TrainOptions, fit
+from osteon.learn.train import Fitted, HeldOut, TrainOptions, fit
 from tests.learn.training import OPTIONS, Killed, a_classifier, a_run, kill_at
 
 SGD_RUN = replace(OPTIONS, epochs=3, batch=9, optimiser=SGD(0.1, momentum=0.9, every=4))
@@ -29,6 +32,7 @@ RUNS = {
         thawing=Thawing((("head", 0), ("", 1))),
         averaging=Averaging(0.9),
         sampler=Balanced(),
+        objective=replace(BINARY, figures={"auroc": auroc}, chooses="auroc"),
         patience=5,
     ),
 }
@@ -44,13 +48,17 @@ def a_shared_run(options: TrainOptions) -> tuple[Batches, HeldOut]:
     return replace(training, size=options.batch, sampler=options.sampler), held_out
 
 
+def figures_of(done: Fitted[Classifier]) -> list[list[float]]:
+    """Losses and figures of every epoch, training before held out."""
+    return [[epoch.training, epoch.held_out, *sum(epoch.figures.values(), ())] for epoch in done.epochs]
+
+
 def main(out: Path) -> None:
     for name, options in (RUNS | {"statistics": STATISTICS}).items():
         done = fit(a_classifier(), *a_shared_run(options), options, out / name, seed=1)
         number = PartialState().process_index
         save_file(done.network.state_dict(), out / f"{name}-{number}.safetensors")
-        epochs = [(epoch.training, epoch.held_out) for epoch in done.epochs]
-        (out / f"{name}-{number}.json").write_text(json.dumps([done.best, epochs]))
+        (out / f"{name}-{number}.json").write_text(json.dumps([done.best, figures_of(done)]))
 
     options = RUNS["options"]
     training, held_out = a_shared_run(options)
