@@ -20,9 +20,9 @@ from osteon.errors import Mismatch, NotFound
 from osteon.evaluate.judge_places import judge_places
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
-from osteon.learn.detector import STRIDES, Detector, DetectorNetwork, Laid, LesionHead, detector_on
+from osteon.learn.detector import STRIDES, Detector, Laid, LesionHead, detector_on
 from osteon.learn.detector_crossval import DetectorCrossValidation, cross_validate_detector, place_tables
-from osteon.learn.detector_runs import Told, asked, path_of, told, train_all
+from osteon.learn.detector_runs import Told, asked, final_network, path_of, told, train_all
 from osteon.learn.detector_training import DetectorOptions, Examples, examples_of
 from osteon.learn.features import extract
 from osteon.learn.nested import Layout, lay_out
@@ -214,9 +214,7 @@ def area(rows: pd.DataFrame) -> float:
 
 def test_the_final_network_says_of_sealed_images_what_the_table_says(trained: Any, done: Any) -> None:
     _, images, boxes, said, trunk = trained
-    detector = detector_on(trunk, STRIDES, seed=0, width=16)
-    detector.load_state_dict(said.weights(done.final.place))
-    network = DetectorNetwork.of(trunk, detector)
+    network = final_network(trunk, lambda: detector_on(trunk, STRIDES, seed=0, width=16), said, done.final.place)
     sealed = done.predictions.query("model == 'model' and part == 'test'").set_index("image")["score"]
     assert len(sealed) == 12
     grey = np.stack([cv2.imread(str(images[image]), cv2.IMREAD_GRAYSCALE) for image in sealed.index])

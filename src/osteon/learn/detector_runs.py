@@ -23,8 +23,9 @@ from torch import Tensor
 from osteon import files
 from osteon.dataset.splits import SEALED
 from osteon.errors import Mismatch, NotFound
+from osteon.learn.backbones import Trunk
 from osteon.learn.box_targets import Cells, grid_of
-from osteon.learn.detector import STRIDES, Detector
+from osteon.learn.detector import STRIDES, Detector, DetectorNetwork
 from osteon.learn.detector_training import DetectorOptions, Examples, fitted, said_of
 from osteon.learn.logistic import Array
 from osteon.learn.nested import Layout
@@ -67,7 +68,7 @@ class Told:
         return rows, cells
 
     def weights(self, place: int) -> dict[str, Tensor]:
-        """The state, after an epoch, of the detector that learnt from all folds."""
+        """The state, after the epoch at a place, of the detector that learnt from all folds."""
         prefix = f"epoch{self.epochs[place]}/"
         with safe_open(self._path(self.layout.left_out.index(())), framework="pt") as stored:
             names = [name for name in stored.keys() if name.startswith(prefix)]  # noqa: SIM118  # no mapping
@@ -141,6 +142,20 @@ def told(
         with safe_open(path, framework="pt") as stored:
             scores[:, model, stored.get_tensor("rows").numpy()] = stored.get_tensor("scores").numpy()
     return Told(folder, layout, options.epochs, scores, examples.size)
+
+
+def final_network(trunk: Trunk, fresh: Fresh, said: Told, place: int) -> DetectorNetwork:
+    """The network from pixels to answers of the detector that learnt from all folds, in evaluation mode.
+
+    Args:
+        trunk: whose maps were cached.
+        fresh: as it was given to `train_all`.
+        said: of that run.
+        place: of the epoch among `said.epochs`; the folds have chosen one (`DetectorCrossValidation.final`).
+    """
+    detector = fresh()
+    detector.load_state_dict(said.weights(place))
+    return DetectorNetwork.of(trunk, detector)
 
 
 def path_of(folder: Path, left_out: tuple[int, ...]) -> Path:

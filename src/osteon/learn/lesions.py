@@ -102,9 +102,9 @@ def on_file(corners: Floats, scores: Floats, placement: Placement, size: tuple[i
     moved = placement.to_source(corners)
     low, high = np.clip(moved[:, :2], 0, size[::-1]), np.clip(moved[:, :2] + moved[:, 2:], 0, size[::-1])
     return tuple(
-        Box(*map(float, (*start, *(end - start))), float(score))
-        for start, end, score in zip(low, high, scores, strict=True)
-        if (end > start).all()
+        Box(x, y, right - x, bottom - y, score)
+        for (x, y), (right, bottom), score in zip(low.tolist(), high.tolist(), scores.tolist(), strict=True)
+        if right > x and bottom > y
     )
 
 
