@@ -1,12 +1,13 @@
-"""Curves of a training run as SVG text: what every step noted, thin, and its moving average, bold."""
+"""The curves of a training run as SVG text: what every step noted, thin, and its moving average, bold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from osteon.drawing import BLUE, GREY_BLUE, ORANGE, drawing
@@ -15,33 +16,11 @@ from osteon.learn.objectives import Epoch
 POINTS = 40
 """Of the moving average of Kim and MacKinnon 2018, figure 3."""
 
-Line = tuple[ArrayLike, ArrayLike]
-"""Steps (n,) and what was noted at them (n,)."""
-
 
 def moving_average(values: ArrayLike, points: int = POINTS) -> NDArray[np.float64]:
     """Mean (n,) of each of the values (n,) and those before it, `points` together, or as many as there are so far."""
     series = pd.Series(np.asarray(values, np.float64))
     return np.asarray(series.rolling(points, min_periods=1).mean(), np.float64)
-
-
-def curves(name: str, says: str, label: str, lines: Mapping[str, Line], *, points: int = POINTS) -> str:
-    """What was noted of training and of held-out images over the steps.
-
-    Args:
-        name: salts the ids of the figure.
-        says: for screen readers.
-        label: of the vertical axis.
-        lines: legend → line, in the order training, held out; each thin, and its moving average bold.
-        points: of the moving average.
-    """
-    with drawing(name, (5.0, 3.7), says) as (figure, svg):
-        axes = figure.subplots()
-        for (legend, (steps, values)), colour in zip(lines.items(), (ORANGE, BLUE), strict=False):
-            _smoothed(axes, steps, values, colour, legend, points)
-        axes.set(xlabel="step", ylabel=label)
-        axes.legend(loc="best")
-    return svg.text
 
 
 def run_curves(name: str, log: pd.DataFrame, epochs: Sequence[Epoch], *, points: int = POINTS) -> str:
@@ -53,15 +32,18 @@ def run_curves(name: str, log: pd.DataFrame, epochs: Sequence[Epoch], *, points:
         epochs: those of `train.Fitted`.
         points: of the moving averages.
     """
-    ends = log.groupby("epoch")["step"].max().to_numpy()
+    ends = log.groupby("epoch")["step"].max()
+    held_out = [epochs[number - 1].held_out for number in ends.index]
     with drawing(name, (5.0, 6.0), "Loss, gradient length and learning rate over the steps") as (figure, svg):
         loss, gradient, rate = figure.subplots(3, 1, height_ratios=(3, 1, 1), sharex=True)
         _smoothed(loss, log["step"], log["loss"], ORANGE, f"training, mean of {points} steps", points)
-        loss.plot(ends, [epoch.held_out for epoch in epochs], "o-", color=BLUE, lw=1.4, ms=3.5, label="held out")
+        loss.plot(ends.to_numpy(), held_out, "o-", color=BLUE, lw=1.4, ms=3.5, label="held out")
         loss.set_ylabel("loss")
         loss.legend(loc="best")
         _smoothed(gradient, log["step"], log["gradient_norm"], GREY_BLUE, "", points)
         gradient.set(ylabel="gradient length", yscale="log")
+        gradient.yaxis.set_major_formatter(FuncFormatter(lambda length, _: f"{length:g}"))
+        gradient.yaxis.set_minor_formatter(NullFormatter())
         rate.plot(log["step"], log["learning_rate"], color=GREY_BLUE, lw=1.4)
         rate.set(xlabel="step", ylabel="learning rate")
         rate.set_ylim(bottom=0)
