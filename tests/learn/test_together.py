@@ -35,7 +35,7 @@ def the_pages_script(folder: Path) -> list[str]:
     """The script of the page with a smaller network and fewer epochs, and what it is called with."""
     (text,) = blocks_of("python")
     for there, here in (
-        ('open_backbone("resnet18")', 'open_backbone("test_resnet", "random")'),
+        ('open_backbone("tf_efficientnet_lite0")', 'open_backbone("test_resnet", "random")'),
         ("epochs=30, batch=256", "epochs=1, batch=16"),
     ):
         assert there in text
