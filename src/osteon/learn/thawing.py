@@ -19,8 +19,8 @@ SMALL_BATCH = 16
 class Thawing:
     """Gradual unfreezing (Howard and Ruder 2018, section 3.3): head first, then the last stages, then all.
 
-    `Thawing((("head", 0), ("trunk.net.layer4", 2), ("", 5)))` trains the head of a ResNet, from the third epoch the last
-    stage too, and from the sixth everything.
+    `Thawing((("head", 0), ("trunk.net.layer4", 2), ("", 5)))` trains the head of a ResNet, from the third epoch its
+    last stage too, and from the sixth everything.
 
     Attributes:
         since: (part, 0-based epoch from which it trains) each. A part is the dotted name of a module or parameter, and
