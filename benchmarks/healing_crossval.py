@@ -25,8 +25,9 @@ from osteon import files, tables
 from osteon.dataset.labels import Columns
 from osteon.evaluate import agreement, healing_report, intervals
 from osteon.evaluate.healing import called
-from osteon.evaluate.metrics import Floats
+from osteon.evaluate.metrics import Floats, auroc
 from osteon.learn.backbones import DEFAULT
+from osteon.learn.multiview import PROBABLY
 from osteon.phantom.healing_cohort import HealingPlan, make_healing_cohort
 from osteon.settings import Settings
 from osteon.tasks.rust import CORTICES
@@ -67,6 +68,8 @@ def main() -> None:
         "against rater A, out of fold": of_rater(report["validation"]),
         "against the truth": {part: of_truth(grades, truth, part) for part in PARTS},
         "intervals": {part: of_intervals(grades, visits, truth, part) for part in PARTS},
+        "what fails, out of fold": of_failures(cells_of(grades, truth, "validation")),
+        "called not scoreable, out of fold": of_scoreable(grades),
         "notes": result_of(trained)["notes"],
     }
     print(table(figures))
@@ -84,7 +87,7 @@ def reporting(what: str) -> Progress:
 
 
 def walked(options: argparse.Namespace) -> dict[str, float]:
-    """Every command from the cohort to the trained model, and its seconds; what is there already is not made again."""
+    """Every command from the cohort to the trained model, and its seconds; what is there is not made again."""
     folder, seconds = options.folder, {}
     cohort, ingested, prepared, split, maps = (folder / name for name in ("cohort", "in", "prepared", "split", "maps"))
     work = {"workers": options.workers}
@@ -104,10 +107,10 @@ def walked(options: argparse.Namespace) -> dict[str, float]:
         ),
     }
     for name, (there, do) in commands.items():
-        start = time.perf_counter()
         if not there.exists():
+            start = time.perf_counter()
             do()
-        seconds[name] = time.perf_counter() - start
+            seconds[name] = time.perf_counter() - start
     return seconds
 
 
@@ -131,6 +134,7 @@ def cells_of(grades: pd.DataFrame, truth: pd.DataFrame, part: str) -> pd.DataFra
     mine = grades[(grades["model"] == MODEL) & (grades["part"] == part)].reset_index(drop=True)
     place, rows = mine["cortex"].map(CORTICES.index).to_numpy(int), truth.loc[mine["image"]]
     cells = mine[["study", "group", "cortex"]].assign(ours=mine[["p1", "p2", "p3", "p4"]] @ np.arange(1, 5.0))
+    cells["implant"] = rows["implant"].fillna("").replace("", "none").to_numpy(str)
     for name, suffix in (("truth", ""), *((rater, f" {rater}") for rater in RATERS)):
         values = rows[[f"{cortex}{suffix}" for cortex in CORTICES]].to_numpy(float)
         cells[name] = values[np.arange(len(cells)), place]
@@ -189,6 +193,38 @@ def of_intervals(grades: pd.DataFrame, visits: pd.DataFrame, truth: pd.DataFrame
         "holds rater A": float(held["A"]),
         "holds the truth": float(held["truth"]),
         "mean width": float((shown["high"] - shown["low"]).mean()),
+    }
+
+
+def of_failures(cells: pd.DataFrame) -> dict[str, Any]:
+    """Called grades that are not the true ones: the share of all, by implant, by cortex, by true grade."""
+    calls = called(cells["ours"].to_numpy(float))
+    wrong, true = calls != cells["truth"], cells["truth"].to_numpy(int)
+    bare = cells["implant"] == "none"
+    return {
+        "cells": len(cells),
+        "wrong": float(wrong.mean()),
+        "wrong by two grades or more": int((np.abs(calls - true) >= 2).sum()),
+        "rater A wrong": float((cells["A"] != cells["truth"]).mean()),
+        "wrong by implant": wrong.groupby(cells["implant"]).mean().to_dict(),
+        "wrong with a plate, by cortex": wrong[cells["implant"] == "plate"].groupby(cells["cortex"]).mean().to_dict(),
+        "wrong without metal, by cortex": wrong[bare].groupby(cells["cortex"][bare]).mean().to_dict(),
+        "true 4": int((true == 4).sum()),
+        "true 4, called 3": int(((true == 4) & (calls == 3)).sum()),
+        "true 1": int((true == 1).sum()),
+        "true 1, called 2": int(((true == 1) & (calls == 2)).sum()),
+    }
+
+
+def of_scoreable(grades: pd.DataFrame) -> dict[str, Any]:
+    """Cortices that rater A could not grade, and whether the model calls them so."""
+    mine = grades[(grades["model"] == MODEL) & (grades["part"] == "validation") & grades["target"].notna()]
+    lacking, said = mine["target"].to_numpy(int) == 0, mine["scoreable"].to_numpy(float) < PROBABLY
+    return {
+        "not scoreable": int(lacking.sum()),
+        "of these called so": float(said[lacking].mean()),
+        "of the others called so": float(said[~lacking].mean()),
+        "AUROC": float(auroc(1 - mine["scoreable"].to_numpy(float), lacking)),
     }
 
 

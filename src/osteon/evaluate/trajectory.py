@@ -184,7 +184,7 @@ def figure(trajectory: Trajectory, *, score: Score = MODIFIED_RUST, rule: DelayR
         latest = max((v.month for v in trajectory.visits), default=0)
         axes.set_xlim(-0.5, max(12.0, latest) + 0.5)
         axes.set_title(f"{trajectory.flag}: {trajectory.reason}", fontsize=8, color=INK, loc="left", wrap=True)
-        axes.legend(loc="lower right")
+        canvas.legend(loc="outside lower center", ncols=3)
     return svg.text
 
 
@@ -206,7 +206,7 @@ def cohort_figure(found: Sequence[Trajectory], *, score: Score = MODIFIED_RUST, 
             count = sum(one.flag == flag for one in found)
             axes.plot([], [], color=colours[flag], lw=1.5, label=f"{flag} ({count})")
         axes.plot([], [], "o-", color=INK, lw=2, ms=4, label="median of the month")
-        axes.legend(loc="lower right", fontsize=7)
+        canvas.legend(loc="outside lower center", ncols=2, fontsize=7)
     return svg.text
 
 
