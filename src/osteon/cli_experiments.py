@@ -72,7 +72,7 @@ def experiment(
         name,
         out or Path("experiment"),
         data=data,
-        scale=scale or Scale.small,
+        scale=str(scale or Scale.small),
         backbones=backbone or (),
         options={option: value for option, value in asked.items() if value is not None},
         seed=seed,

@@ -12,7 +12,6 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from osteon.errors import BadTable, TooFewCases
-from osteon.experiments import EXPERIMENTS
 from osteon.experiments.hong2023 import judged, pictures
 from osteon.experiments.hong2023.cohort import Cohort, cohort_of
 from osteon.experiments.hong2023.honest import grades_of
@@ -269,11 +268,3 @@ def test_a_model_stands_beside_its_own_counterpart_in_the_study() -> None:
         assert found is not None and found["auroc"] == auroc
         assert counterpart(replace(outcome, name=name, network=network, protocol=BY_PATIENT)) is None
     assert counterpart(replace(outcome, name="lite0", network="lite0 (random, seed 0), frozen")) is None
-
-
-def test_the_experiments_that_are_listed_are_there() -> None:
-    import importlib
-
-    for experiment in EXPERIMENTS.values():
-        module = importlib.import_module(experiment.module)
-        assert callable(module.run) and experiment.about

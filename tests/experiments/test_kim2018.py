@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from osteon.errors import BadTable, Diverged, TooFewCases, UnknownName
+from osteon.evaluate.report import plain
 from osteon.experiments import EXPERIMENTS
-from osteon.experiments.around import Run
-from osteon.experiments.kim2018 import judged, stages
+from osteon.experiments.kim2018 import judged, pictures, stages
 from osteon.experiments.kim2018.cohort import TENTHS, TEST, VALIDATION, Cohort, cohort_of
 from osteon.experiments.kim2018.plan import PUBLISHED, SCALES, THE_STUDYS, compared, plan_of
 from osteon.experiments.kim2018.protocols import LEAKY, PROTOCOLS, Augmented, Outcome, learn, parts_of, tenths_of, tried
@@ -25,8 +25,8 @@ from osteon.experiments.kim2018.toplayer import CURVES, FIRST_SD, Images, Traini
 from osteon.experiments.stages import keep, kept
 from osteon.learn.copies import COPY_OF
 from osteon.learn.fold_tables import BY_PATIENT
-from osteon.types import silent
 from osteon.verbs.experiments import experiment, scales
+from tests.experiments.test_shared import a_run
 from tests.make import some_cases
 
 QUICK = Training(iterations=120, batch=16, every=30, points=2)
@@ -300,23 +300,6 @@ def test_by_copy_there_are_no_validation_rows_and_an_image_without_answer_is_lef
         judged.opened(judged.predictions(images, done, some_floors(images)), answers.iloc[1:])
 
 
-def a_run(out: Path) -> Run:
-    from contextlib import nullcontext
-
-    return Run(
-        out=out,
-        seed=0,
-        open_trunk=lambda choice: pytest.fail("no backbone is needed"),
-        open_sealed=None,
-        openings=lambda: 0,
-        phantom=True,
-        workers=1,
-        threads=1,
-        bars=lambda label: nullcontext(silent),
-        tell=lambda line: None,
-    )
-
-
 def test_the_floors_never_see_what_the_model_does_not_learn_from(tmp_path: Path) -> None:
     images = some_images(40, sealed=8)
     rng = np.random.default_rng(0)
@@ -361,6 +344,15 @@ def test_other_pseudonyms_make_no_other_split() -> None:
     images = {image: Path(image) for image in manifest["image"]}
     one, two = (cohort_of(table, images) for table in (manifest, renamed))
     assert one.dealt(seed=1)["fold"].tolist() == two.dealt(seed=1)["fold"].tolist() and one.digest == two.digest
+
+
+def test_classes_that_are_apart_have_no_binormal_fit_and_the_figure_is_drawn_without() -> None:
+    for signal, fitted in ((60.0, 0), (1.0, 1)):
+        _, table = a_judged_table(signal)
+        found = plain(judged.final(table, BY_PATIENT, cut=0.5, seed=0, resamples=60))
+        svg = pictures.roc(found, "roc")
+        assert bool(found["curves"]["binormal"]["note"]) == (not fitted)
+        assert svg.count(">binormal fit<") == fitted == svg.count(">95 % band<") and ">empirical<" in svg
 
 
 def test_what_differs_from_the_study_is_marked() -> None:

@@ -50,7 +50,7 @@ def cautions(report: Mapping[str, Any]) -> list[str]:
             "This is the small scale: it shows that every stage runs. The top layer sees a few dozen radiographs, and "
             "no figure here is worth comparing with the study's."
         )
-    if not report["backbone"].startswith(INCEPTION):
+    if not report["backbone"].startswith(INCEPTION) or "(random" in report["backbone"]:
         told.append(f"The weights of Inception v3 were not used: {report['backbone']} stands in for it.")
     positive, negative = report["data"]["final_classes"]
     if (positive, negative) != (PUBLISHED["final_fracture"], PUBLISHED["final_no_fracture"]):
