@@ -44,8 +44,8 @@ def matched(found: Boxes, truth: Boxes, overlap: float = OVERLAP) -> NDArray[np.
     """
     right = np.zeros(len(found.image), bool)
     for image in np.intersect1d(found.image, truth.image):
-        rows = np.flatnonzero(found.image == image)
-        shared = iou(found.corners[rows], truth.corners[truth.image == image])
+        rows, true = (np.arange(*np.searchsorted(each.image, [image, image + 1])) for each in (found, truth))
+        shared = iou(found.corners[rows], truth.corners[true])
         for i in np.lexsort((-shared.max(axis=1), -found.score[rows])):
             best = int(shared[i].argmax())
             if shared[i, best] >= overlap:
