@@ -190,6 +190,8 @@ def test_all_or_none_are_written(tmp_path: Path) -> None:
         write_copies(cases, images, tmp_path / "copies", seed=2, each=2)
     with pytest.raises(NotFound, match="1 images are not prepared"):
         write_copies(cases, {k: v for k, v in images.items() if v != last}, tmp_path / "copies", seed=1)
+    with pytest.raises(NotFound, match=r"none\.png does not exist"):
+        write_copies(cases, images | {cases["image"].iloc[-1]: tmp_path / "none.png"}, tmp_path / "copies", seed=1)
     with pytest.raises(ValueError, match="even"):
         write_copies(cases, images, tmp_path / "copies", seed=1, each=3)
     assert bytes_in(tmp_path / "copies") == before

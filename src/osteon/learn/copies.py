@@ -93,7 +93,7 @@ def write_copies(
         "seed": seed,
         "each": each,
         "augmentation": repr(augmentation),
-        "originals": _digest("".join(files.digest_of(images[image]) for image in chosen["image"])),
+        "originals": _digest("".join(files.digest_of(files.must_exist(images[image])) for image in chosen["image"])),
         "rows": _digest(rows.to_csv(index=False)),
     }
     if not _is_written(out, made_of, rows):
