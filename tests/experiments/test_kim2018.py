@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from osteon.cli import app
 from osteon.errors import BadTable, Diverged, TooFewCases, UnknownName
 from osteon.evaluate.report import plain
 from osteon.experiments import EXPERIMENTS
@@ -384,3 +388,21 @@ def test_an_experiment_tells_its_scales() -> None:
         told = scales(name)
         assert list(told.figures["scales"]) == wanted and EXPERIMENTS[name].about in told.said
         assert all(f"--scale {scale} " in told.said for scale in wanted)
+
+
+def test_the_commands_of_its_page_are_those_of_the_command_line() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "wrist-experiment.md").read_text(encoding="utf-8")
+    typed = re.findall(r"^\$ (?:nohup )?osteon experiment (.*?)(?: &)?$", page, re.M)
+    command = typer.main.get_command(app).commands["experiment"]  # type: ignore[attr-defined]
+    seen = set()
+    for line in typed:
+        asked = command.make_context("experiment", shlex.split(line)).params
+        plan = plan_of(str(asked["scale"]), asked["backbone"] or [])
+        assert str(asked["name"]) == "kim2018" and asked["out"]
+        seen.add(plan.scale)
+    assert len(typed) == 4 and seen == set(SCALES)
+    medium, small = SCALES["medium"], SCALES["small"]
+    said = " ".join(page.split())
+    assert f"{medium.patients} phantom patients whose radiographs have {medium.rows:,} × {medium.columns:,}" in said
+    told = f"{small.patients} phantom patients, {small.size} pixels, {small.training.iterations} iterations"
+    assert told in said and f"100 of {SCALES['full'].patients:,} are sealed" in said
