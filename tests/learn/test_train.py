@@ -14,6 +14,7 @@ from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
 from osteon.errors import Diverged, Mismatch, TooFewCases
+from osteon.learn.augmentation import Augmentation
 from osteon.learn.averaging import Averaging
 from osteon.learn.heads import Classifier
 from osteon.learn.logs import LOG
@@ -235,6 +236,12 @@ def test_several_labels_go_through_the_same_loop_and_survive_a_kill(tmp_path: Pa
         fit(ManyLabels(3), *run, replace(options, objective=BINARY), tmp_path / "cut", seed=1)
     with pytest.raises(TooFewCases, match="one class"):
         fit(ManyLabels(3), replace(run[0], target=0 * run[0].target + [1, 0, 0]), run[1], options, tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("other", [{"batch": 8}, {"sampler": Balanced()}, {"augmentation": Augmentation(flip=0.1)}])
+def test_batches_that_other_options_made_are_refused(tmp_path: Path, other: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"make them with options\.batches"):
+        fit(a_classifier(), *a_run(), replace(OPTIONS, **other), tmp_path, seed=1)
 
 
 def test_a_finished_run_keeps_its_best_weights_alone(tmp_path: Path) -> None:

@@ -55,8 +55,7 @@ def a_run(n: int = 48, seed: int = 0) -> tuple[Batches, HeldOut]:
     target = (np.arange(n) % 2).astype(np.float32)
     pixels, rows = some_pixels(target, seed=seed), np.arange(n)
     train = rows % 3 > 0
-    batches = Batches(pixels, rows[train], target[train], OPTIONS.batch, OPTIONS.augmentation)
-    return batches, HeldOut(pixels, rows[~train], target[~train])
+    return OPTIONS.batches(pixels, rows[train], target[train]), HeldOut(pixels, rows[~train], target[~train])
 
 
 class Killed(Exception):

@@ -17,7 +17,6 @@ from scipy.special import expit
 
 from osteon.dataset.splits import SEALED, folds_of
 from osteon.errors import BadTable, TooFewCases
-from osteon.learn.batches import Batches
 from osteon.learn.copies import refuse_copies
 from osteon.learn.decoded import decode_named, forget
 from osteon.learn.heads import Network
@@ -108,9 +107,7 @@ def train_end_to_end(
         own, others = fold == number, (fold != number) & (fold != SEALED)
         fitted = fit(
             fresh(number),
-            Batches(
-                pixels, np.flatnonzero(others), target[others], options.batch, options.augmentation, options.sampler
-            ),
+            options.batches(pixels, np.flatnonzero(others), target[others]),
             HeldOut(pixels, np.flatnonzero(own), target[own]),
             options,
             folder / f"fold-{number}",

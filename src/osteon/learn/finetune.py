@@ -14,7 +14,6 @@ from osteon.dataset.splits import SEALED, split
 from osteon.evaluate.calibration import fit_platt
 from osteon.evaluate.thresholds import choose
 from osteon.learn import together
-from osteon.learn.batches import Batches
 from osteon.learn.decoded import Images, decode_named, forget
 from osteon.learn.floors import floors
 from osteon.learn.heads import Classifier
@@ -93,6 +92,7 @@ def fine_tune(
     layout = lay_out(manifest)
     with together.first():
         pixels, place = _decoded(manifest, images, layout, cache or folder)
+    target = layout.target.astype(np.float32)
     beside = floors(manifest, images, regularisations=regularisations)
     score, probability = np.full(len(manifest), np.nan), np.full(len(manifest), np.nan)
     epochs, best = [], []
@@ -101,8 +101,8 @@ def fine_tune(
         held_out = _held_out(manifest, rows, seed)
         fitted = fit(
             fresh(),
-            _batches(pixels, place, layout, rows & ~held_out, options),
-            HeldOut(pixels, place[held_out], layout.target[held_out].astype(np.float32)),
+            options.batches(pixels, place[rows & ~held_out], target[rows & ~held_out]),
+            HeldOut(pixels, place[held_out], target[held_out]),
             options,
             folder / ("final" if fold == SEALED else f"fold-{fold}"),
             seed=seed,
@@ -137,13 +137,6 @@ def _decoded(
     """The decoded images of all rows in use, and the place of each row among them (n,)."""
     used = layout.fold != UNUSED
     return decode_named(manifest["image"][used].tolist(), images, folder), np.cumsum(used) - 1
-
-
-def _batches(
-    pixels: Images, place: NDArray[np.intp], layout: Layout, rows: NDArray[np.bool_], options: TrainOptions
-) -> Batches:
-    target = layout.target[rows].astype(np.float32)
-    return Batches(pixels, place[rows], target, options.batch, options.augmentation, options.sampler)
 
 
 def _held_out(manifest: pd.DataFrame, rows: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:

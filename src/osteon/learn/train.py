@@ -76,6 +76,10 @@ class TrainOptions:
         if self.epochs < 1 or self.batch < 1 or not self.patience >= 1:
             raise ValueError(f"epochs, batch and patience are 1 or more, not {self}")
 
+    def batches(self, pixels: Images, rows: NDArray[np.intp], target: NDArray[np.float32]) -> Batches:
+        """The batches of `rows` (n,) of the decoded images, with targets (n,) or (n, k), as these options make them."""
+        return Batches(pixels, rows, target, self.batch, self.augmentation, self.sampler)
+
     def ends(self, run: Run) -> bool:
         """Whether a run that came this far is done."""
         return len(run.epochs) >= self.epochs or run.waited >= self.patience
@@ -118,7 +122,7 @@ def fit(
 
     Args:
         network: is trained in place, as far as its parameters ask for a gradient.
-        training: its images, with targets (n,) or (n, k) as the objective takes them.
+        training: its images, as `options.batches` makes them, with targets as the objective takes them.
         held_out: no patient of theirs may be in `training`.
         options: how to train, and for what.
         folder: gets the checkpoint and the log of all steps; all processes must see it.
@@ -134,7 +138,7 @@ def fit(
         Diverged: if the loss is no longer a number; the checkpoint of the epoch before is kept.
         CannotWrite: if the disk is full.
     """
-    _check_cases(training, held_out)
+    _check_cases(training, held_out, options)
     options.thawing.check(network)
     accelerator = together.join(freezes=options.thawing.freezes)
     process, processes = accelerator.process_index, accelerator.num_processes
@@ -205,7 +209,10 @@ def _numbers(seed: int, epoch: int, process: int) -> Iterator[None]:
         yield
 
 
-def _check_cases(training: Batches, held_out: HeldOut) -> None:
+def _check_cases(training: Batches, held_out: HeldOut, options: TrainOptions) -> None:
+    made_by = (training.size, training.augmentation, training.sampler)
+    if made_by != (options.batch, options.augmentation, options.sampler):
+        raise ValueError("the batches are not those of the options: make them with options.batches")
     if (training.target == training.target[0]).all():
         raise TooFewCases(
             f"all {len(training.target)} training images are of one class", remedy="label more, or use fewer folds"
