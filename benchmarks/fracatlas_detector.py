@@ -31,7 +31,7 @@ from osteon.evaluate import metrics
 from osteon.evaluate.report import evaluate
 from osteon.learn.backbones import DEFAULT, Trunk, open_backbone
 from osteon.learn.bank import FeatureBank
-from osteon.learn.detector import STRIDES, Detector, detector_on
+from osteon.learn.detector import STRIDES, Detector
 from osteon.learn.detector_crossval import cross_validate_detector, place_tables
 from osteon.learn.detector_runs import Told, path_of, told, train_all
 from osteon.learn.detector_training import DetectorOptions, Examples, examples_of
@@ -55,7 +55,7 @@ class Part:
         options: how its head is made and trained.
         backbone: whose maps it reads; others than lite0 need a file of weights (`--weights`).
         size: side in pixels of the prepared images.
-        strides: of the cached maps: (16, 32) for a frozen trunk, one for a trunk that is trained behind it.
+        strides: of the cached maps.
         copies: of each image, moved (`osteon.learn.views`), to learn from besides.
         seed: of the training.
     """
@@ -81,7 +81,7 @@ class Approach:
     parts: tuple[str, ...]
 
 
-TUNED = DetectorOptions(stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(4, 7, 10))
+TUNED = DetectorOptions(middle=16, stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(4, 7, 10), bf16=True)
 ALONE = Part()
 """Frozen lite0 at 448 px: what everything else is compared with."""
 
@@ -91,9 +91,9 @@ PARTS: Mapping[str, Part] = {
     "top": replace(ALONE, options=DetectorOptions(pooling="top")),
     "large": replace(ALONE, size=672),
     "views": replace(ALONE, options=DetectorOptions(epochs=(8, 16, 24)), copies=4),
-    "middle": Part(TUNED, strides=(16,)),
-    "middle-views": Part(replace(TUNED, epochs=(6, 10, 14)), strides=(16,), copies=4),
-    "deeper": Part(TUNED, strides=(8,)),
+    "middle": Part(TUNED),
+    "middle-views": Part(replace(TUNED, epochs=(6, 10, 14)), copies=4),
+    "deeper": Part(replace(TUNED, middle=8), strides=(8,)),
     "lite1": replace(ALONE, backbone=LITE[1]),
     "lite2": replace(ALONE, backbone=LITE[2]),
 }
@@ -220,7 +220,7 @@ class Work:
         return cls(part, trunk, bank, examples, layout, options.folder / kind / name)
 
     def fresh(self) -> Detector:
-        return detector_on(self.trunk, self.bank.strides, seed=self.part.seed, **self.part.options.head)
+        return self.part.options.detector(self.trunk, self.bank.strides, seed=self.part.seed)
 
     @property
     def run(self) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dic
     options = DetectorOptions(
         width=16, epochs=(6, 18), batch=16, optimiser=AdamW(learning_rate=1e-2), average=Averaging(0.9)
     )
-    run = {"fresh": lambda: detector_on(trunk, bank.strides, seed=0, **options.head), "examples": examples}
+    run = {"fresh": lambda: options.detector(trunk, bank.strides, seed=0), "examples": examples}
     run |= {"layout": layout, "options": options, "folder": folder / "runs", "seed": 0}
     train_all(**run)  # type: ignore[arg-type]
     return cases, images, boxes, told(**run), trunk  # type: ignore[arg-type]

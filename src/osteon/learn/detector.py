@@ -1,7 +1,8 @@
 """A network that says where in an image a lesion lies, and whether there is one: a lesion map and one answer.
 
 It reads the maps of a trunk at strides of 16 and 32 pixels. The trunk may be frozen, and its maps cached; or it may be
-frozen up to the middle, the map there cached, and the stages behind it trained along (`Stages`).
+frozen up to the middle, at a stride of 8 or 16 pixels, the map there cached, and the stages behind it trained along
+(`Stages`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from osteon.learn.maps import apart, channels_of, maps_of, stage_names, stages_a
 STRIDES = (16, 32)
 """Pixels from one value to the next in the maps that are read; the lesion map has the finer stride."""
 
-MIDDLES = ((8,), (16,))
-"""Strides of a cached map behind which the stages of the trunk may be trained along."""
+MIDDLES: Mapping[tuple[int, ...], tuple[int, ...]] = {STRIDES: (0, 16), (16,): (16,), (8,): (8,)}
+"""Strides of cached maps → the strides behind which the stages of the trunk may be trained along; 0 is none of them."""
 
 FEW = 8
 """Cells whose mean stands for the strongest of a lesion map: one cell alone is noise, a fracture spans several."""
@@ -105,8 +106,6 @@ class LesionHead(nn.Module):
 class Laid(nn.Module):
     """Cached maps at both strides, laid side by side by `maps_of` → the two of them. Nothing is learnt here."""
 
-    strides = STRIDES
-
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.channels = tuple(channels)
@@ -124,16 +123,18 @@ class Stages(nn.Module):
     and the frozen part in front does not change.
     """
 
-    def __init__(self, trunk: Trunk, stride: int) -> None:
+    def __init__(self, trunk: Trunk, strides: Sequence[int], middle: int) -> None:
+        """Of maps cached at these strides, that at the middle is read."""
         super().__init__()
-        self.strides = (stride,)
-        self.names = stages_after(trunk, stride, STRIDES[-1])
+        self.strides, self.channels = tuple(strides), channels_of(trunk, strides)
+        self.cached = self.strides.index(middle)
+        self.names = stages_after(trunk, middle, STRIDES[-1])
         self.stages = nn.ModuleList(copy.deepcopy(trunk.net.get_submodule(name)) for name in self.names)
         self.fine = stage_names(trunk, STRIDES)[0]
 
     def forward(self, cached: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (n, c, h, w) and (n, c', h / 2, w / 2)."""
-        maps, fine = cached, cached
+        maps = fine = apart(cached, self.strides, self.channels)[self.cached]
         for name, stage in zip(self.names, self.stages, strict=True):
             maps = stage(maps)
             if name == self.fine:
@@ -160,30 +161,34 @@ class Detector(nn.Module):
         return lesions
 
 
-def detector_on(trunk: Trunk, strides: Sequence[int], *, seed: int, **head: Any) -> Detector:
+def detector_on(trunk: Trunk, strides: Sequence[int], *, middle: int = 0, seed: int, **head: Any) -> Detector:
     """A new detector for cached maps of a trunk.
 
     Args:
         trunk: whose maps were cached.
-        strides: of the cached maps: STRIDES for a trunk that stays frozen, or one stride, 8 or 16 pixels, behind which
-            its stages are trained along.
+        strides: of the cached maps, among MIDDLES.
+        middle: stride of the cached map behind which the stages of the trunk are trained along; 0 trains the head
+            alone.
         seed: of the head's first weights; torch's own generator is left as it was.
         head: what `LesionHead` takes by name.
 
     Raises:
-        Mismatch: for other strides, or a backbone without maps there.
+        Mismatch: for other strides, another middle, or a backbone without maps there.
         UnknownName: for another pooling.
     """
-    frozen = tuple(strides) == STRIDES
-    if not frozen and tuple(strides) not in MIDDLES:
+    strides = tuple(strides)
+    if strides not in MIDDLES or middle not in MIDDLES[strides]:
+        known = "; ".join(f"{' and '.join(map(str, s))}: {' or '.join(map(str, m))}" for s, m in MIDDLES.items())
         raise Mismatch(
-            f"a detector reads no maps at strides of {' and '.join(map(str, strides))} pixels",
-            remedy=f"cache maps at {STRIDES[0]} and {STRIDES[1]} pixels, or at one of 8 or 16 to train what follows",
+            f"a detector reads no maps at strides of {' and '.join(map(str, strides))} pixels to train what lies "
+            f"behind a stride of {middle}",
+            remedy=f"cache maps at other strides, or train from another middle; strides and their middles: {known}",
         )
     channels = channels_of(trunk, STRIDES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Detector(Laid(channels) if frozen else Stages(trunk, strides[0]), LesionHead(*channels, **head))
+        tail = Stages(trunk, strides, middle) if middle else Laid(channels)
+        return Detector(tail, LesionHead(*channels, **head))
 
 
 class DetectorNetwork(Network):

@@ -19,10 +19,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from osteon.errors import Diverged, NotFound, TooFewCases, unknown_name
 from osteon.learn.averaging import Averaging
+from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank
 from osteon.learn.batches import generator_of
 from osteon.learn.box_targets import TARGETS, Cells, Floats, targets_of
-from osteon.learn.detector import POOLINGS, STRIDES, Detector, Laid, Lesions, mean_of_flips
+from osteon.learn.detector import POOLINGS, STRIDES, Detector, Laid, Lesions, detector_on, mean_of_flips
 from osteon.learn.optimisers import AdamW
 from osteon.learn.views import copy_name
 from osteon.types import Progress, silent
@@ -39,6 +40,7 @@ class DetectorOptions:
     """How a detector is made and trained.
 
     Attributes:
+        middle: stride behind which the trunk's stages are trained along, as `detector.detector_on` takes it.
         width: channels of its description of a place.
         dropout: share of the trunk's channels that each training image lacks.
         pooling: a name of `detector.POOLINGS`.
@@ -53,6 +55,7 @@ class DetectorOptions:
         bf16: compute forward passes of the training in bfloat16.
     """
 
+    middle: int = 0
     width: int = 64
     dropout: float = 0.2
     pooling: str = "attention"
@@ -78,10 +81,14 @@ class DetectorOptions:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout lies in 0..1, 1 excluded, not {self}")
 
-    @property
-    def head(self) -> dict[str, int | float | str]:
-        """What `detector.LesionHead` takes of them."""
-        return {"width": self.width, "dropout": self.dropout, "pooling": self.pooling}
+    def detector(self, trunk: Trunk, strides: Sequence[int], *, seed: int) -> Detector:
+        """A new detector for maps of a trunk that were cached at these strides.
+
+        Raises:
+            Mismatch: as `detector.detector_on`.
+        """
+        head = {"width": self.width, "dropout": self.dropout, "pooling": self.pooling}
+        return detector_on(trunk, strides, middle=self.middle, seed=seed, **head)
 
 
 @dataclass(frozen=True, eq=False)
