@@ -45,7 +45,7 @@ class Found:
 
     def finals(self) -> pd.Series:
         """Targets of the final set."""
-        rows = self.predictions[(self.predictions["part"] == "test")]
+        rows = self.predictions[self.predictions["part"] == "test"]
         return rows.loc[rows["model"] == judged.NAMES[BY_PATIENT], "target"].astype(int)
 
 
