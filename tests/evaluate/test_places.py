@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from osteon import tables
-from osteon.errors import BadTable, Leak, TooFewCases
+from osteon.errors import BadTable, Leak, NotFound, TooFewCases
+from osteon.evaluate import places
 from osteon.evaluate.judge_places import judge_places
 from osteon.evaluate.page import page
 from osteon.evaluate.places import PlaceTables, collect, must_agree
@@ -112,15 +112,18 @@ def test_without_true_boxes_there_is_nothing_to_judge() -> None:
 
 def test_tables_of_places_are_written_and_read(tmp_path) -> None:
     given = some_places()
-    for name, columns in (
-        ("prepared", tables.PREPARED),
-        ("truth", tables.BOXES),
-        ("boxes", tables.FOUND_BOXES),
-        ("points", tables.POINTS),
-    ):
-        tables.write(tmp_path / f"{name}.parquet", getattr(given, name), columns)
-        back = tables.read(tmp_path / f"{name}.parquet", columns)
-        pd.testing.assert_frame_equal(back[list(columns)], getattr(given, name)[list(columns)], check_dtype=False)
+    places.write(given, tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(file for file, _ in places.FILES.values())
+    back = places.read(tmp_path)
+    for name, (_, columns) in places.FILES.items():
+        first, second = (getattr(each, name)[list(columns)] for each in (back, given))
+        pd.testing.assert_frame_equal(first, second, check_dtype=False)
+    places.write(dataclasses.replace(given, points=None), tmp_path)
+    assert places.read(tmp_path).points is None
+    assert places.read(tmp_path).boxes is not None
+    (tmp_path / "true_boxes.parquet").unlink()
+    with pytest.raises(NotFound):
+        places.read(tmp_path)
 
 
 def test_the_order_of_the_rows_is_no_matter() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,14 @@ from osteon.errors import BadTable, Leak, TooFewCases
 from osteon.evaluate.metrics import Floats
 
 Rows = NDArray[np.intp]
+
+FILES: Mapping[str, tuple[str, Mapping[str, tables.Column]]] = {
+    "prepared": ("prepared.parquet", tables.PREPARED),
+    "truth": ("true_boxes.parquet", tables.BOXES),
+    "boxes": ("found_boxes.parquet", tables.FOUND_BOXES),
+    "points": ("points.parquet", tables.POINTS),
+}
+"""Table of `PlaceTables` → its file in a folder, and its columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +40,37 @@ class PlaceTables:
     truth: pd.DataFrame
     boxes: pd.DataFrame | None = None
     points: pd.DataFrame | None = None
+
+
+def write(given: PlaceTables, folder: Path) -> None:
+    """Write the tables that there are into a folder, under the names of FILES; earlier ones that are not are removed.
+
+    Raises:
+        BadTable: if a table breaks its contract.
+        CannotWrite: if the folder cannot be written.
+    """
+    for name, (file, columns) in FILES.items():
+        table = getattr(given, name)
+        if table is None:
+            (folder / file).unlink(missing_ok=True)
+        else:
+            tables.write(folder / file, table, columns)
+
+
+def read(folder: Path) -> PlaceTables:
+    """The tables that `write` left in a folder, or that somebody laid there; a model may lack boxes, or points.
+
+    Raises:
+        NotFound: if the prepared images or the true boxes are not there.
+        BadTable: if a table is not readable, or breaks its contract.
+    """
+    optional = {"boxes", "points"}
+    return PlaceTables(
+        **{
+            name: None if name in optional and not (folder / file).exists() else tables.read(folder / file, columns)
+            for name, (file, columns) in FILES.items()
+        }
+    )
 
 
 @dataclass(frozen=True, eq=False)
