@@ -314,7 +314,7 @@ def report(
 
 def of(judged: Mapping[str, Any], note: str) -> dict[str, Any]:
     """The headlines of a report."""
-    overall, places = judged["overall"], judged["places"]
+    overall, places = judged["discrimination"], judged["places"]
     return {
         "auroc": overall["auroc"],
         "per fold": [fold["auroc"]["value"] for fold in overall["auroc_per_fold"]],
