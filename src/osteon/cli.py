@@ -252,6 +252,9 @@ def evaluate(
     unseal: Annotated[bool, typer.Option("--unseal", help="Open the sealed test set. This is written down.")] = False,
     prevalence: Annotated[float | None, typer.Option(min=0, max=1, help="Prevalence for predictive values.")] = None,
     model: Annotated[str, typer.Option(help="Which model of the table, if it holds several.")] = "",
+    places: Annotated[
+        Path | None, typer.Option(help="Folder of boxes and points: judge where the model looks, too.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -266,6 +269,7 @@ def evaluate(
             unseal=unseal,
             prevalence=prevalence,
             model=model,
+            places=places,
             seed=seed,
             progress=progress,
         )

@@ -24,6 +24,7 @@ def evaluate(
     unseal: bool = False,
     prevalence: float | None = None,
     model: str = "",
+    places: Path | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Done:
@@ -36,6 +37,7 @@ def evaluate(
         unseal: open the sealed test set; when, and for which predictions, is written beside it, in `openings.json`.
         prevalence: for predictive values, as a share.
         model: which model of the table, if it holds several besides floors.
+        places: folder of tables (`osteon.evaluate.places.FILES`): where findings lie, and where the model says so.
         seed: of the bootstrap.
         progress: told of stages done.
     """
@@ -45,15 +47,20 @@ def evaluate(
     table = tables.read(path, tables.GRADES if graded else tables.PREDICTIONS)
     if graded and prevalence is not None:
         raise BadTable("grades have no prevalence", remedy="leave --prevalence out")
+    if graded and places is not None:
+        raise BadTable("grades have no places", remedy="leave --places out")
     cases = manifest_of(manifest, "split") if manifest else None
     arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
-    inputs = [folder for folder in (predictions, manifest) if folder]
+    arguments |= {"places": places}
+    inputs = [folder for folder in (predictions, manifest, places) if folder]
     with runs.recording("evaluate", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
         if unseal:
             if manifest is None:
                 raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
             table = _opened(manifest, table, by=path)
-        context = _Context(seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress)
+        context = _Context(
+            seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress, places
+        )
         if graded:
             content, figures = _judge_grades(table, context, out)
         else:
@@ -75,13 +82,14 @@ class _Context:
     openings: int
     phantom: bool
     progress: Progress
+    places: Path | None = None
 
 
 def _judge(
     table: pd.DataFrame, cases: pd.DataFrame | None, prevalence: float | None, context: _Context, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report on answers of yes or no, written; and the figures of it that the run record keeps."""
-    from osteon.evaluate import report
+    from osteon.evaluate import places, report
 
     content = report.evaluate(
         table,
@@ -91,6 +99,7 @@ def _judge(
         prevalence=prevalence,
         openings=context.openings,
         phantom=context.phantom,
+        places=places.read(context.places) if context.places else None,
         progress=context.progress,
     )
     report.write(content, out)
