@@ -81,7 +81,7 @@ class Approach:
     parts: tuple[str, ...]
 
 
-TUNED = DetectorOptions(middle=16, stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(4, 7, 10), bf16=True)
+TUNED = DetectorOptions(middle=16, stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(3, 5, 7), bf16=True)
 ALONE = Part()
 """Frozen lite0 at 448 px: what everything else is compared with."""
 
@@ -89,10 +89,12 @@ PARTS: Mapping[str, Part] = {
     "labels": replace(ALONE, options=DetectorOptions(cells=0.0)),
     "frozen": ALONE,
     "top": replace(ALONE, options=DetectorOptions(pooling="top")),
+    "soft": replace(ALONE, options=DetectorOptions(target="soft")),
     "large": replace(ALONE, size=672),
+    "large-soft": replace(ALONE, size=672, options=DetectorOptions(target="soft")),
     "views": replace(ALONE, options=DetectorOptions(epochs=(8, 16, 24)), copies=4),
     "middle": Part(TUNED),
-    "middle-views": Part(replace(TUNED, epochs=(6, 10, 14)), copies=4),
+    "middle-views": Part(replace(TUNED, epochs=(5, 8, 11)), copies=4),
     "deeper": Part(replace(TUNED, middle=8), strides=(8,)),
     "lite1": replace(ALONE, backbone=LITE[1]),
     "lite2": replace(ALONE, backbone=LITE[2]),
@@ -103,7 +105,9 @@ APPROACHES: Mapping[str, Approach] = {
     "labels": Approach("frozen lite0 at 448 px, labels alone", ("labels",)),
     "frozen": Approach("frozen lite0 at 448 px, maps of strides 16 and 32, boxes", ("frozen",)),
     "top": Approach("the same, the strongest cells pooled in place of a softmax", ("top",)),
+    "soft": Approach("the same, a hill over each box in place of the share that it covers", ("soft",)),
     "large": Approach("frozen lite0 at 672 px", ("large",)),
+    "large-soft": Approach("the same with hills", ("large-soft",)),
     "views": Approach("frozen lite0 at 448 px, four moved copies of each image", ("views",)),
     "middle": Approach("lite0 at 448 px, the stages behind stride 16 trained", ("middle",)),
     "middle-views": Approach("the same with four moved copies of each image", ("middle-views",)),
