@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from osteon.learn.architectures import OWN, build
 from osteon.learn.backbones import BACKBONES
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "networks.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "reference" / "networks.md").read_text(encoding="utf-8")
 
 
 def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +39,21 @@ def test_the_table_of_the_page_lists_every_network_with_its_size() -> None:
         assert stated == pytest.approx(count / 1e6, rel=0.005 if count > 1e6 else 0.03)
         if smallest := getattr(net, "smallest_side", 0):
             assert listed[name][4] == f"{smallest} px or more"
+
+
+def test_the_gradients_on_the_page_are_those_that_were_measured() -> None:
+    figures = json.loads((DOCS / "results" / "benchmarks" / "rx_gradients.json").read_text(encoding="utf-8"))["figures"]
+    rows = {
+        "Large as published, 768 px": "Large as published, 768 px",
+        "`rx_large_padded`": "Large padded",
+        "the same, begun as He 2015 says": "Large padded, He",
+        "`rx_large_normalised`": "Large padded, normalised",
+        "`rx_lite`": "Lite",
+    }
+    told = PAGE[PAGE.index("### Why Large hardly learns") :].splitlines()
+    for label, name in rows.items():
+        (row,) = [line for line in told if line.startswith(f"| {label} |")]
+        cells, (seen,) = [cell.strip() for cell in row.split("|")[2:-1]], figures[name]
+        wanted = (seen["gradients_first"][0], seen["gradients_first"][-1], seen["spread"][0])
+        assert [float(cell) for cell in cells[:3]] == [pytest.approx(value, rel=0.06) for value in wanted]
+        assert str(seen["learnt"] or "not in the 10 steps") in cells[3]
