@@ -2,7 +2,8 @@
 
 In a folder is made whatever is missing, by the commands that any data takes: ingest, prepare, split; then maps of a
 trunk, one detector after another, and figures. A call that was cut off goes on when it is repeated. With `--minutes` it
-ends by itself after a while, between two detectors; with `--share 0/2` and `--share 1/2` two processes share the work.
+ends by itself after a while, between two detectors; with `--share 0/2` and `--share 1/2` two processes share the work,
+once the first of them has made the maps.
 
 `--pilot` leaves the first fold out altogether, trains one detector without each other fold, and prints what it reaches
 there: a look at what is worth a full run, which the first fold then reports on unseen. `--negatives 600` takes so many
@@ -129,7 +130,8 @@ def main() -> None:
     names = dict.fromkeys(name for approach in chosen.values() for name in approach.parts)
     there: dict[str, Told] = {}
     for name in names:
-        if options.minutes and time.monotonic() - began > 60 * options.minutes:
+        late = options.minutes and time.monotonic() - began > 60 * options.minutes
+        if late and not finished(folder_of(name, options), layout):
             print(f"{name} waits for the next call", file=sys.stderr)
             continue
         work = Work.of(name, PARTS[name], options, split, layout)
@@ -137,7 +139,7 @@ def main() -> None:
         work.train(models, until=began + 60 * options.minutes if options.minutes else math.inf)
         if options.pilot:
             print(pilot(name, work, models), flush=True)
-        elif work.finished:
+        elif finished(work.folder, layout):
             there[name] = work.told()
     if options.pilot:
         return
@@ -209,19 +211,14 @@ class Work:
         drawn = true_boxes(options, manifest)
         folder, said = options.folder / f"views-{part.size}", reporting("copies")
         views = write_views(images, folder, copies=part.copies, seed=0, progress=said) if part.copies else None
-        bank = extract(
-            trunk,
-            images | (views.images if views else {}),
-            options.folder / part.maps,
-            maps=True,
-            strides=part.strides,
-            threads=options.threads,
-            progress=reporting(part.maps),
-        )
-        names, size, moved = list(split["image"]), (part.size, part.size), views.moved if views else None
+        if options.share.startswith("0/"):
+            every = images | (views.images if views else {})
+            how: dict[str, Any] = {"maps": True, "strides": part.strides, "threads": options.threads}
+            bank = extract(trunk, every, options.folder / part.maps, **how, progress=reporting(part.maps))
+        else:  # two processes may not write one bank
+            bank = FeatureBank.open(options.folder / part.maps)
         examples = examples_of(bank, names, layout.target, boxes_of.by_image(drawn, names), size, moved)
-        kind = f"pilot-{options.negatives or 'all'}" if options.pilot else "runs"
-        return cls(part, trunk, bank, examples, layout, options.folder / kind / name)
+        return cls(part, trunk, bank, examples, layout, folder_of(name, options))
 
     def fresh(self) -> Detector:
         return self.part.options.detector(self.trunk, self.bank.strides, seed=self.part.seed)
@@ -230,10 +227,6 @@ class Work:
     def run(self) -> dict[str, Any]:
         what = {"fresh": self.fresh, "examples": self.examples, "layout": self.layout, "options": self.part.options}
         return {**what, "folder": self.folder, "seed": self.part.seed}
-
-    @property
-    def finished(self) -> bool:
-        return all(path_of(self.folder, out).exists() for out in self.layout.left_out)
 
     def train(self, models: list[int], until: float) -> None:
         """Train these of its detectors, none of which is begun after `until`."""
@@ -244,6 +237,16 @@ class Work:
 
     def told(self, models: list[int] | None = None) -> Told:
         return told(**self.run, models=models)
+
+
+def folder_of(name: str, options: argparse.Namespace) -> Path:
+    """Of the detectors of a part."""
+    return Path(options.folder) / (f"pilot-{options.negatives or 'all'}" if options.pilot else "runs") / name
+
+
+def finished(folder: Path, layout: Layout) -> bool:
+    """Whether all detectors of a part are trained."""
+    return all(path_of(folder, out).exists() for out in layout.left_out)
 
 
 def true_boxes(options: argparse.Namespace, manifest: pd.DataFrame) -> pd.DataFrame:
