@@ -217,6 +217,7 @@ class Work:
             bank = extract(trunk, every, options.folder / part.maps, **how, progress=reporting(part.maps))
         else:  # two processes may not write one bank
             bank = FeatureBank.open(options.folder / part.maps)
+        names, size, moved = list(split["image"]), (part.size, part.size), views.moved if views else None
         examples = examples_of(bank, names, layout.target, boxes_of.by_image(drawn, names), size, moved)
         return cls(part, trunk, bank, examples, layout, folder_of(name, options))
 
