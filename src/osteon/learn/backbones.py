@@ -298,7 +298,7 @@ def _renamed(architecture: str, state: stored.State, net: nn.Module, where: str)
         )
     if timms_name(architecture) == inception.TIMM:
         return inception.timm_names(state, net.state_dict())
-    return state
+    return stored.lite_names(state) if stored.is_lite(state) else state
 
 
 def _classifiers(net: nn.Module) -> tuple[str, ...]:

@@ -158,10 +158,19 @@ def package_origin() -> str:
 LITE_STAGES = (1, 2, 2, 3, 3, 4, 1)
 """Blocks per stage of EfficientNet-Lite0 (and B0): Tan & Le, ICML 2019, table 1."""
 
+LARGER_LITE_STAGES = (1, 3, 3, 4, 4, 5, 1)
+"""The same of Lite1 and Lite2, which are 1.1 and 1.2 times as deep, rounded up; the first and last stage are not."""
+
+
+def is_lite(state: State) -> bool:
+    """Whether the weights are named as `efficientnet_lite_pytorch` names them."""
+    return "_conv_stem.weight" in state
+
 
 def lite_names(state: State) -> State:
-    """EfficientNet-Lite0 weights as `efficientnet_lite_pytorch` names them → the same under timm's names."""
-    places = dict(enumerate(_places(LITE_STAGES)))
+    """EfficientNet-Lite0, 1 or 2 weights as `efficientnet_lite_pytorch` names them → the same under timm's names."""
+    deeper = any(name.startswith(f"_blocks.{sum(LITE_STAGES)}.") for name in state)
+    places = dict(enumerate(_places(LARGER_LITE_STAGES if deeper else LITE_STAGES)))
     return {_lite_name(name, places): tensor for name, tensor in state.items()}
 
 
