@@ -284,8 +284,8 @@ class Box:
     """A place in an image: a rectangle with upright sides, and how strongly something was seen in it.
 
     Attributes:
-        x, y: of its top left corner, in pixels of the source image; x to the right, y down, 0 at the outer corner of the
-            first pixel, so that a box over that pixel alone is (0, 0, 1, 1).
+        x, y: of its top left corner, in pixels of the source image; x to the right, y down, 0 at the outer corner of
+            the first pixel, so that a box over that pixel alone is (0, 0, 1, 1).
         width, height: in pixels of the source image.
         score: on the scale of the model that found it; larger = more likely.
     """
