@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import cv2
 import numpy as np
@@ -76,8 +77,8 @@ def looked_up(pixels: Pixels, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     words = 2 ** (8 * pixels.dtype.itemsize)
     if len(grey) < words:
         grey = np.r_[grey, np.full(words - len(grey), grey[-1])]
-    # OpenCV takes no shorter table, but is several times as fast as NumPy; its hints do not say uint8, as the table.
-    return cv2.LUT(pixels, grey[:words])  # type: ignore[return-value]
+    # OpenCV takes no shorter table, but is several times as fast as NumPy.
+    return np.asarray(cv2.LUT(pixels, grey[:words]), np.uint8)
 
 
 def window(radiograph: Radiograph, *, top: int, left: int, height: int, width: int) -> Radiograph:
@@ -266,8 +267,8 @@ def _cut(pixels: Pixels, box: tuple[int, int, int, int], fill: int) -> Pixels:
     beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if not any(beyond):
         return inside
-    # In this module: OpenCV keeps the dtype, which its hints do not say.
-    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill)  # type: ignore[return-value]  # as it was
+    # Here and below: OpenCV keeps the dtype, which its hints do not say.
+    return cast(Pixels, cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_CONSTANT, value=fill))
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -277,7 +278,7 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         return pixels
     shrinks = new_height <= height and new_width <= width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (new_width, new_height), interpolation=method)  # type: ignore[return-value]  # as it was
+    return cast(Pixels, cv2.resize(pixels, (new_width, new_height), interpolation=method))
 
 
 def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], fill: int) -> Pixels:
@@ -296,9 +297,7 @@ def _turned(pixels: Pixels, matrix: NDArray[np.float64], size: tuple[int, int], 
         small = _resized(pixels, near)
         to_small = _after(_scaling(near, (height, width)), matrix)
     flags, outside = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_CONSTANT
-    return cv2.warpAffine(  # type: ignore[return-value]  # as it was
-        small, to_small, size[::-1], None, flags, outside, fill
-    )
+    return cast(Pixels, cv2.warpAffine(small, to_small, size[::-1], None, flags, outside, fill))
 
 
 def _about(

@@ -8,7 +8,7 @@ exact floating point, and its cost does not depend on the size of the image.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -211,4 +211,4 @@ def present(words: NDArray[Any], encoding: Encoding, chain: Chain) -> tuple[Pixe
     stored = np.arange(encoding.lowest, encoding.highest + 1, dtype=np.int32)
     table = chain.table(stored, occurs, white)[index]
     # OpenCV looks 16 bits up five times as fast as NumPy; it keeps the table's dtype, which its hints do not say.
-    return cv2.LUT(words, table), white  # type: ignore[return-value]
+    return cast(Pixels, cv2.LUT(words, table)), white

@@ -37,8 +37,7 @@ def shrunk(image: Grey, longest: int = LOOKED_AT) -> Grey:
     if shrink == 1.0:
         return image
     height, width = (max(1, round(side * shrink)) for side in image.shape)
-    # OpenCV keeps uint8, which its hints do not say.
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def limbs(image: Grey) -> list[Mask]:
