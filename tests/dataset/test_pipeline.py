@@ -214,7 +214,6 @@ SHORT = Limits(seconds=2.0)
 
 @contextmanager
 def a_dask_executor() -> Iterator[Executor]:
-    pytest.importorskip("distributed")
     with cluster.executor_of("local", workers=2) as executor:
         assert executor is not None
         yield executor

@@ -11,6 +11,7 @@ from numpy.random import default_rng
 from osteon.phantom import healing
 from osteon.phantom.healing import ALIKE, COUNTS, TOTALS, Healing, draw_healing, noise_for
 from osteon.phantom.healing_plan import HealingPlan
+from osteon.tasks import rust
 
 
 def visits(n: int, seed: int = 0) -> Healing:
@@ -100,7 +101,6 @@ def test_raters_without_noise_say_the_truth():
 
 
 def test_the_words_of_the_phantom_are_those_of_the_score():
-    rust = pytest.importorskip("osteon.tasks.rust")
     assert healing.CORTICES == rust.CORTICES
     for view, shown in healing.SHOWN.items():
         assert tuple(healing.CORTICES[c] for c in shown) == rust.SHOWN[view]
