@@ -7,21 +7,22 @@ origin), `README.md` the same for people. Nothing in it is code: a bundle from a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from osteon import files
 from osteon.dataset import steps
 from osteon.errors import BadTable, Mismatch, unknown_name
 from osteon.learn import weights
-from osteon.learn.backbones import TrunkSpec, rebuild
+from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
 from osteon.learn.heads import Classifier, HeadForm
-from osteon.learn.origin import Figure, Origin
+from osteon.learn.origin import LIMITS, Figure, Origin
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Recipe
 
@@ -108,15 +109,47 @@ def save(bundle: Bundle, folder: Path) -> Bundle:
         Mismatch: if the trunk's weights are not those that its spec names.
         CannotWrite: if the folder cannot be written; an earlier bundle in it is then as it was.
     """
-    spec = bundle.classifier.trunk.spec
-    if weights.digest_of(bundle.classifier.trunk.net.state_dict()) != spec.digest:
-        raise Mismatch(f"the weights of {spec} were changed", remedy="call trunk.mark_trained before saving")
+    digest = write(
+        folder,
+        bundle.classifier,
+        bundle.classifier.trunk,
+        describe=lambda digest: _to_json(bundle, digest),
+        card_of=lambda digest: card(replace(bundle, digest=digest)),
+    )
+    return replace(bundle, digest=digest)
+
+
+def write(
+    folder: Path,
+    network: nn.Module,
+    trunk: Trunk,
+    *,
+    describe: Callable[[str], dict[str, Any]],
+    card_of: Callable[[str], str],
+) -> str:
+    """Write the files of a bundle of any kind, whole or not at all.
+
+    Args:
+        folder: of the bundle; an earlier one in it is replaced.
+        network: whose weights are kept.
+        trunk: the part of it whose spec names its weights.
+        describe: takes the digest of the weights to what `bundle.json` holds.
+        card_of: takes the digest of `bundle.json`, which is the bundle's, to the card.
+
+    Returns:
+        The digest of the bundle.
+
+    Raises:
+        Mismatch, CannotWrite: as `save`.
+    """
+    if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
+        raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before saving")
     with files.replacing_folder(folder) as temporary:
-        weights.write(temporary / WEIGHTS, bundle.classifier.state_dict())
-        files.write_json(temporary / DESCRIPTION, _to_json(bundle, files.digest_of(temporary / WEIGHTS)))
-        saved = replace(bundle, digest=files.digest_of(temporary / DESCRIPTION))
-        (temporary / CARD).write_text(card(saved), encoding="utf-8")
-    return saved
+        weights.write(temporary / WEIGHTS, network.state_dict())
+        files.write_json(temporary / DESCRIPTION, describe(files.digest_of(temporary / WEIGHTS)))
+        digest = files.digest_of(temporary / DESCRIPTION)
+        (temporary / CARD).write_text(card_of(digest), encoding="utf-8")
+    return digest
 
 
 def load(folder: Path, task: str | None = None) -> Bundle:
@@ -244,27 +277,18 @@ def _classifier(path: Path, digest: str, spec: TrunkSpec, form: HeadForm) -> Cla
 def card(bundle: Bundle) -> str:
     """The bundle for people, as Markdown: what it answers, what was measured beside which floor, what it is not for."""
     task, trunk, origin = TASKS[bundle.task], bundle.classifier.trunk.spec, bundle.origin
-    figures = [
-        f"| {f.name} | {f.model} | {f.floor}{f' ({f.floor_name})' if f.floor_name else ''} |" for f in origin.figures
-    ]
     cuts = [
         f"| {name}{' (used)' if name == bundle.operating_point else ''} | {cut:.4f} |"
         for name, cut in bundle.thresholds.items()
     ]
-    limits = (
-        "Research software, not a medical device: it must not decide about a patient.",
-        "It knows images like those it was trained on; elsewhere its figures are not those below.",
-        bundle.calibration_note,
-        *origin.limits,
-    )
+    limits = (*LIMITS, bundle.calibration_note, *origin.limits)
     sections = (
         f"# {task.positive.capitalize()} or {task.negative}: an osteon bundle",
         bundle.describe(),
         "## Limits",
         "\n".join(f"- {limit}" for limit in limits),
         "## What was measured",
-        "\n".join(["| figure | model | best floor |", "|---|---|---|", *figures]) if figures else "Nothing yet.",
-        "Intervals are 95 %. A floor is a model that sees next to nothing; what counts is the gain over it.",
+        origin.measured(),
         "## What is inside",
         "\n".join(
             (

@@ -23,11 +23,11 @@ from osteon.errors import Mismatch, unknown_name
 from osteon.learn import weights
 from osteon.learn.backbones import TrunkSpec, rebuild
 from osteon.learn.batches import as_input
-from osteon.learn.bundle import CARD, DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, understood
+from osteon.learn.bundle import DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, understood, write
 from osteon.learn.cortex_reader import BATCH, CortexNetwork, CortexReader
 from osteon.learn.multiview import COVERAGE, CortexScores, Fusion, Visits, visits_of
 from osteon.learn.ordinal import CumulativeLink
-from osteon.learn.origin import Origin
+from osteon.learn.origin import LIMITS, Origin
 from osteon.tasks import rust
 from osteon.tasks.rust import CORTICES, SCORES, Score
 from osteon.types import Recipe
@@ -131,15 +131,14 @@ def save(bundle: HealingBundle, folder: Path) -> HealingBundle:
         Mismatch: if the trunk's weights are not those that its spec names.
         CannotWrite: if the folder cannot be written; an earlier bundle in it is then as it was.
     """
-    spec = bundle.network.trunk.spec
-    if weights.digest_of(bundle.network.trunk.net.state_dict()) != spec.digest:
-        raise Mismatch(f"the weights of {spec} were changed", remedy="call trunk.mark_trained before saving")
-    with files.replacing_folder(folder) as temporary:
-        weights.write(temporary / WEIGHTS, bundle.network.state_dict())
-        files.write_json(temporary / DESCRIPTION, _to_json(bundle, files.digest_of(temporary / WEIGHTS)))
-        saved = replace(bundle, digest=files.digest_of(temporary / DESCRIPTION))
-        (temporary / CARD).write_text(card(saved), encoding="utf-8")
-    return saved
+    digest = write(
+        folder,
+        bundle.network,
+        bundle.network.trunk,
+        describe=lambda digest: _to_json(bundle, digest),
+        card_of=lambda digest: card(replace(bundle, digest=digest)),
+    )
+    return replace(bundle, digest=digest)
 
 
 def load(folder: Path, task: str | None = None) -> HealingBundle:
@@ -220,12 +219,8 @@ def card(bundle: HealingBundle) -> str:
     """The bundle for people, as Markdown."""
     trunk, origin, score = bundle.network.trunk.spec, bundle.origin, bundle.score
     width = bundle.network.reader.narrow.out_channels
-    figures = [
-        f"| {f.name} | {f.model} | {f.floor}{f' ({f.floor_name})' if f.floor_name else ''} |" for f in origin.figures
-    ]
     limits = (
-        "Research software, not a medical device: it must not decide about a patient.",
-        "It knows images like those it was trained on; elsewhere its figures are not those below.",
+        *LIMITS,
         "It learnt from raters, and its probabilities are those of what a rater would say.",
         f"Its intervals are to hold {COVERAGE:.0%} of a rater's totals of visits like those it was trained on.",
         *origin.limits,
@@ -236,8 +231,7 @@ def card(bundle: HealingBundle) -> str:
         "## Limits",
         "\n".join(f"- {limit}" for limit in limits),
         "## What was measured",
-        "\n".join(["| figure | model | best floor |", "|---|---|---|", *figures]) if figures else "Nothing yet.",
-        "Intervals are 95 %. A floor is a model that sees next to nothing; what counts is the gain over it.",
+        origin.measured(),
         "## What is inside",
         "\n".join(
             (

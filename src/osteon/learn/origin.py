@@ -12,6 +12,12 @@ from osteon.types import Estimate
 NO_FLOOR = Estimate(math.nan, note="no floor was measured")
 """What stands beside a figure whose floor nobody measured."""
 
+LIMITS = (
+    "Research software, not a medical device: it must not decide about a patient.",
+    "It knows images like those it was trained on; elsewhere its figures are not those below.",
+)
+"""What is true of every bundle."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -49,6 +55,15 @@ class Origin:
     how: str = ""
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
+
+    def measured(self) -> str:
+        """The figures for people, as Markdown."""
+        rows = [
+            f"| {f.name} | {f.model} | {f.floor}{f' ({f.floor_name})' if f.floor_name else ''} |" for f in self.figures
+        ]
+        table = "\n".join(["| figure | model | best floor |", "|---|---|---|", *rows]) if rows else "Nothing yet."
+        note = "Intervals are 95 %. A floor is a model that sees next to nothing; what counts is the gain over it."
+        return f"{table}\n\n{note}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; a figure that is not defined is null, because JSON knows no NaN."""
