@@ -25,10 +25,11 @@ from osteon.experiments.kim2018 import judged, pictures, stages
 from osteon.experiments.kim2018.cohort import TENTHS, TEST, VALIDATION, Cohort, cohort_of
 from osteon.experiments.kim2018.plan import PUBLISHED, SCALES, THE_STUDYS, compared, plan_of
 from osteon.experiments.kim2018.protocols import LEAKY, PROTOCOLS, Augmented, Outcome, learn, parts_of, tenths_of, tried
-from osteon.experiments.kim2018.toplayer import CURVES, FIRST_SD, Images, Training, smoothed, train
+from osteon.experiments.kim2018.toplayer import CURVES, FIRST_SD, Images, Training, train
 from osteon.experiments.stages import keep, kept
 from osteon.learn.copies import COPY_OF
 from osteon.learn.fold_tables import BY_PATIENT
+from osteon.learn.log_figures import moving_average
 from osteon.verbs.experiments import experiment, scales
 from tests.experiments.test_shared import a_run
 from tests.make import some_cases
@@ -97,7 +98,7 @@ def test_the_learning_rate_falls_in_steps_as_the_study_states() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=60), st.integers(1, 45))
 def test_the_moving_average_is_that_of_a_point_and_those_before_it(values: list[float], over: int) -> None:
-    found = smoothed(np.array(values), over)
+    found = moving_average(np.array(values), over, least=over)
     for place in range(len(values)):
         if place + 1 < over:
             assert np.isnan(found[place])

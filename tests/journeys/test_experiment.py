@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +56,17 @@ def osteon(*words: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    out = tmp_path_factory.mktemp("hong") / "work"
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return ran_small("hong2023", tmp_path_factory.mktemp("hong") / "work")
+
+
+def ran_small(name: str, out: Path) -> Ran:
+    """An experiment at its small scale, by its command."""
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr("osteon.console.print", lambda line: lines.append(str(line)), raising=False)
-        assert osteon("experiment", "hong2023", "--out", out, "--scale", "small", "--workers", 2) == 0
-    yield Ran(out, "\n".join(lines), json.loads((out / "report.json").read_text(encoding="utf-8")))
+        assert osteon("experiment", name, "--out", out, "--scale", "small", "--workers", 2) == 0
+    return Ran(out, "\n".join(lines), json.loads((out / "report.json").read_text(encoding="utf-8")))
 
 
 def test_every_stage_is_told_and_the_page_says_phantom(ran: Ran) -> None:

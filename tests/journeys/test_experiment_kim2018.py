@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,15 @@ from sklearn.metrics import roc_auc_score
 
 from osteon import tables
 from osteon.experiments.kim2018.plan import SCALES
-from tests.journeys.test_experiment import Ran, osteon
+from tests.journeys.test_experiment import Ran, osteon, ran_small
 
 PLAN = SCALES["small"]
 PROTOCOLS = {"leaky-by-copy": "as_study", "by-patient": "by_patient"}
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    out = tmp_path_factory.mktemp("kim") / "work"
-    with pytest.MonkeyPatch.context() as patch:
-        lines: list[str] = []
-        patch.setattr("osteon.console.print", lambda line: lines.append(str(line)), raising=False)
-        assert osteon("experiment", "kim2018", "--out", out, "--scale", "small", "--workers", 2) == 0
-    yield Ran(out, "\n".join(lines), json.loads((out / "report.json").read_text(encoding="utf-8")))
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return ran_small("kim2018", tmp_path_factory.mktemp("kim") / "work")
 
 
 def test_every_stage_is_told_and_the_page_says_phantom(ran: Ran) -> None:

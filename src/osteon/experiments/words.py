@@ -23,3 +23,16 @@ def interval(figure: Figure, digits: int = 3) -> str:
 def above(gain: Figure) -> bool:
     """Whether the whole interval lies above 0."""
     return gain["low"] is not None and gain["low"] > 0
+
+
+def first_cautions(report: Mapping[str, Any], small: str) -> list[str]:
+    """What any experiment says before its figures; `small` is what networks see of the data at the small scale."""
+    told = []
+    if report["phantom"]:
+        told.append("The data are simulated. No figure here says anything about patients.")
+    if report["scale"] == "small":
+        told.append(
+            f"This is the small scale: it shows that every stage runs. {small}, and no figure here is worth comparing "
+            "with the study's."
+        )
+    return told

@@ -17,10 +17,16 @@ POINTS = 40
 """Of the moving average of Kim and MacKinnon 2018, figure 3."""
 
 
-def moving_average(values: ArrayLike, points: int = POINTS) -> NDArray[np.float64]:
-    """Mean (n,) of each of the values (n,) and those before it, `points` together, or as many as there are so far."""
+def moving_average(values: ArrayLike, points: int = POINTS, *, least: int = 1) -> NDArray[np.float64]:
+    """Mean (n,) of each of the values (n,) and those before it, `points` together, or as many as there are so far.
+
+    Args:
+        values: (n,), in order.
+        points: so many together.
+        least: where there are not yet so many, NaN.
+    """
     series = pd.Series(np.asarray(values, np.float64))
-    return np.asarray(series.rolling(points, min_periods=1).mean(), np.float64)
+    return np.asarray(series.rolling(points, min_periods=least).mean(), np.float64)
 
 
 def run_curves(name: str, log: pd.DataFrame, epochs: Sequence[Epoch], *, points: int = POINTS) -> str:

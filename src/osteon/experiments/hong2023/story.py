@@ -9,7 +9,7 @@ from osteon.evaluate.words import PHANTOM
 from osteon.experiments.hong2023.models import INCEPTION, LENET
 from osteon.experiments.hong2023.outcomes import Outcome
 from osteon.experiments.hong2023.stages import FINAL
-from osteon.experiments.words import above, interval
+from osteon.experiments.words import above, first_cautions, interval
 from osteon.learn.fold_tables import BY_IMAGE
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -52,14 +52,7 @@ def sentence(report: Mapping[str, Any]) -> str:
 
 def cautions(report: Mapping[str, Any]) -> list[str]:
     """What the reader must know before the figures."""
-    told = []
-    if report["phantom"]:
-        told.append("The data are simulated. No figure here says anything about patients.")
-    if report["scale"] == "small":
-        told.append(
-            "This is the small scale: it shows that every stage runs. Networks see a few dozen images for a few "
-            "epochs, and no figure here is worth comparing with the study's."
-        )
+    told = first_cautions(report, "Networks see a few dozen images for a few epochs")
     kfold = report["final"]["kfold"]["eighteen"]
     if not above(kfold["gain"]["macro_auroc"]):
         told.append("The tuned model is not shown to be better over the 18 labels than the view alone.")

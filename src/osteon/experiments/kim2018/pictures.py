@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from osteon.drawing import GREEN, INK, LINE, ORANGE, QUIET, drawing
 from osteon.evaluate.figures import SQUARE, WIDE, short
 from osteon.experiments.kim2018.plan import PUBLISHED
-from osteon.experiments.kim2018.toplayer import OVER, smoothed
+from osteon.learn.log_figures import POINTS, moving_average
 
 LIGHT = "#F2B98C"
 """Of single training batches, as in the study's figure 3; their moving average is black, validation grey."""
@@ -37,8 +37,8 @@ def training(curves: pd.DataFrame, figure_of: str, name: str) -> str:
     with drawing(name, WIDE, f"Training and validation {figure_of} against the iteration") as (figure, svg):
         axes = figure.subplots()
         axes.plot(at, batches, color=LIGHT, lw=0.6, label="training, one batch")
-        average = smoothed(batches.to_numpy(float))
-        axes.plot(at, average, color=INK, lw=1.4, label=f"training, mean of {OVER} points", zorder=4)
+        average = moving_average(batches, least=POINTS)
+        axes.plot(at, average, color=INK, lw=1.4, label=f"training, mean of {POINTS} points", zorder=4)
         axes.plot(at, curves[f"validation_{figure_of}"], color=QUIET, lw=1.6, label="validation", zorder=3)
         axes.set(xlabel="iteration", ylabel=AXES[figure_of], xlim=(0, at.iloc[-1]))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

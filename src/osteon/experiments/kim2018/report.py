@@ -17,9 +17,9 @@ from osteon.experiments.kim2018 import judged, story
 from osteon.experiments.kim2018.cohort import Cohort
 from osteon.experiments.kim2018.plan import PUBLISHED, Plan, compared
 from osteon.experiments.kim2018.protocols import LEAKY, PROTOCOLS, Augmented, Outcome
-from osteon.experiments.kim2018.toplayer import OVER, smoothed
 from osteon.learn.copies import EIGHT
 from osteon.learn.fold_tables import BY_PATIENT
+from osteon.learn.log_figures import POINTS, moving_average
 from osteon.types import Progress, silent
 
 KEYS = {LEAKY: "as_study", BY_PATIENT: "by_patient"}
@@ -117,7 +117,7 @@ def report_of(
         "rates": found.rates.to_dict("records"),
         "openings": openings,
         "published": dict(PUBLISHED),
-        "settings": {"seed": seed, "resamples": plan.resamples, "level": LEVEL, "over": OVER, "osteon": __version__},
+        "settings": {"seed": seed, "resamples": plan.resamples, "level": LEVEL, "over": POINTS, "osteon": __version__},
     }
     content: dict[str, Any] = plain(report)
     content["leak"] = [row | {"short": short} for row, short in zip(content["leak"], story.SHORT, strict=True)]
@@ -151,6 +151,6 @@ def _last(curves: pd.DataFrame) -> dict[str, float]:
     """Accuracy and error at the end of the curves: of training the moving average, of validation the last point."""
     told = {}
     for name in ("accuracy", "error"):
-        told[f"training_{name}"] = float(smoothed(curves[f"training_{name}"].to_numpy(float))[-1])
+        told[f"training_{name}"] = float(moving_average(curves[f"training_{name}"], least=POINTS)[-1])
         told[f"validation_{name}"] = float(curves[f"validation_{name}"].iloc[-1])
     return told

@@ -7,7 +7,7 @@ from typing import Any
 
 from osteon.evaluate.words import PHANTOM
 from osteon.experiments.kim2018.plan import PUBLISHED
-from osteon.experiments.words import above, interval
+from osteon.experiments.words import above, first_cautions, interval
 
 ON_FINAL = "AUROC on the final set"
 
@@ -42,14 +42,7 @@ def sentence(report: Mapping[str, Any]) -> str:
 
 def cautions(report: Mapping[str, Any]) -> list[str]:
     """What the reader must know before the figures."""
-    told = []
-    if report["phantom"]:
-        told.append("The data are simulated. No figure here says anything about patients.")
-    if report["scale"] == "small":
-        told.append(
-            "This is the small scale: it shows that every stage runs. The top layer sees a few dozen radiographs, and "
-            "no figure here is worth comparing with the study's."
-        )
+    told = first_cautions(report, "The top layer sees a few dozen radiographs")
     if not report["backbone"].startswith(INCEPTION) or "(random" in report["backbone"]:
         told.append(f"The weights of Inception v3 were not used: {report['backbone']} stands in for it.")
     positive, negative = report["data"]["final_classes"]

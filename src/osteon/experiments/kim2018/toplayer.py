@@ -25,9 +25,6 @@ FIRST_SD = 1e-3
 CURVES = ("iteration", "rate", "training_accuracy", "training_error", "validation_accuracy", "validation_error")
 """Columns of the curves. The error is the mean cross-entropy in nats; the training figures are those of one batch."""
 
-OVER = 40
-"""Points of the moving average, as in the study's figure 3."""
-
 PART_OF_PROGRESS = 500
 """Iterations between two words to the progress bar."""
 
@@ -128,14 +125,6 @@ def train(
                 progress(iteration + 1, training.iterations)
     progress(training.iterations, training.iterations)
     return TopLayer(weight, bias), pd.DataFrame(rows, columns=list(CURVES))
-
-
-def smoothed(values: NDArray[np.floating], over: int = OVER) -> NDArray[np.float64]:
-    """(n,) means of each point and those before it, `over` in all; NaN where there are not yet so many."""
-    found = np.full(len(values), np.nan)
-    if len(values) >= over:
-        found[over - 1 :] = np.lib.stride_tricks.sliding_window_view(np.asarray(values, float), over).mean(axis=1)
-    return found
 
 
 def _log_softmax(logits: Features) -> Features:
