@@ -10,17 +10,16 @@ to be seen. On FracAtlas there is no truth: of every third image, crops by more 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from common import write
+from common import milliseconds, write
 from markers import contact_sheet
 from numpy.random import default_rng
 from numpy.typing import NDArray
-from polarity import FRACATLAS, STREAM, grey
+from polarity import FRACATLAS, STREAM, grey, some_proxies
 
 from osteon.dataset import frame
 from osteon.dataset.steps.collimation import CollimationCrop
@@ -108,17 +107,6 @@ def on_fracatlas(sheet: Path | None) -> dict[str, Any]:
     return {"images": len(paths), "cropped": crops, "cropped_by_more_than_a_tenth": len(shown)}
 
 
-def milliseconds() -> dict[str, float]:
-    """Median and largest processor time of the step, given the proxy: two looks where it crops, else one."""
-    times = []
-    for seed in range(40):
-        radiograph = frame.proxy_of(draw_plate(default_rng((STREAM, seed))).radiograph())
-        start = time.process_time()
-        CollimationCrop()(radiograph)
-        times.append(1e3 * (time.process_time() - start))
-    return {"median": round(float(np.median(times)), 2), "largest": round(max(times), 2)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--plates", type=int, default=440)
@@ -126,7 +114,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="PNG of the FracAtlas images that lose more than a tenth")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    figures: dict[str, Any] = {"phantom": on_plates(options.plates), "milliseconds": milliseconds()}
+    speed = milliseconds(CollimationCrop(), some_proxies())
+    figures: dict[str, Any] = {"phantom": on_plates(options.plates), "milliseconds": speed}
     if FRACATLAS.exists():
         figures["fracatlas"] = on_fracatlas(options.sheet)
     for name, row in figures["phantom"]["groups"].items():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from osteon import files, runs
 
@@ -16,3 +20,13 @@ def write(path: Path | None, name: str, figures: dict[str, Any]) -> None:
     commit, dirty = runs.git_state()
     where = {**runs.machine(), "load": round(os.getloadavg()[0], 2), "versions": runs.versions()}
     files.write_json(path, {"benchmark": name, "figures": figures, "machine": where, "commit": commit, "dirty": dirty})
+
+
+def milliseconds(function: Callable[[Any], Any], items: Iterable[Any]) -> dict[str, float]:
+    """Median and largest processor time of one call, the making of the items left out."""
+    times = []
+    for item in items:
+        start = time.process_time()
+        function(item)
+        times.append(1e3 * (time.process_time() - start))
+    return {"median": round(float(np.median(times)), 2), "largest": round(max(times), 2)}

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from common import write
+from common import milliseconds, write
 from numpy.random import default_rng
 from numpy.typing import NDArray
-from polarity import FRACATLAS, FRACATLAS_300, STREAM, grey
+from polarity import FRACATLAS, FRACATLAS_300, STREAM, grey, some_proxies
 
 from osteon.dataset import frame
 from osteon.dataset.steps.markers import KINDS as MARKS
@@ -124,17 +123,6 @@ def contact_sheet(images: list[NDArray[Any]], columns: int = 10, cell: int = 150
     return sheet
 
 
-def milliseconds() -> dict[str, float]:
-    """Median and largest processor time of the step, given the proxy."""
-    times = []
-    for seed in range(40):
-        radiograph = frame.proxy_of(draw_plate(default_rng((STREAM, seed))).radiograph())
-        start = time.process_time()
-        MarkerRemoval()(radiograph)
-        times.append(1e3 * (time.process_time() - start))
-    return {"median": round(float(np.median(times)), 2), "largest": round(max(times), 2)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--plates", type=int, default=440)
@@ -142,7 +130,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="PNG of the FracAtlas images on which something is covered")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    figures: dict[str, Any] = {"phantom": on_plates(options.plates), "milliseconds": milliseconds()}
+    speed = milliseconds(MarkerRemoval(), some_proxies())
+    figures: dict[str, Any] = {"phantom": on_plates(options.plates), "milliseconds": speed}
     if FRACATLAS.exists():
         figures["fracatlas"] = on_fracatlas(options.sheet)
     for kind, row in figures["phantom"]["recall"].items():
