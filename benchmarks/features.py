@@ -25,7 +25,7 @@ from PIL import Image
 
 from osteon.learn.backbones import DEFAULT, Trunk, open_backbone
 from osteon.learn.features import extract
-from osteon.learn.torchvision_shim import timm
+from osteon.learn.networks.torchvision_shim import timm
 
 SIDE = 448
 BATCH = 16

@@ -32,15 +32,15 @@ from osteon.evaluate import metrics
 from osteon.evaluate.report import evaluate
 from osteon.learn.backbones import DEFAULT, Trunk, open_backbone
 from osteon.learn.bank import FeatureBank
-from osteon.learn.detector import STRIDES, Detector
-from osteon.learn.detector_crossval import cross_validate_detector, place_tables
-from osteon.learn.detector_runs import Told, path_of, told, train_all
-from osteon.learn.detector_training import DetectorOptions, Examples, examples_of
+from osteon.learn.detector.crossval import cross_validate_detector, place_tables
+from osteon.learn.detector.lesions import peak_of
+from osteon.learn.detector.network import STRIDES, Detector
+from osteon.learn.detector.runs import Told, path_of, told, train_all
+from osteon.learn.detector.training import DetectorOptions, Examples, examples_of
+from osteon.learn.detector.views import write_views
 from osteon.learn.features import extract
-from osteon.learn.lesions import peak_of
 from osteon.learn.nested import Layout, lay_out
 from osteon.learn.optimisers import AdamW
-from osteon.learn.views import write_views
 from osteon.types import Progress
 from osteon.verbs import data, intake
 from osteon.verbs.folders import pictures
@@ -57,7 +57,7 @@ class Part:
         backbone: whose maps it reads; others than lite0 need a file of weights (`--weights`).
         size: side in pixels of the prepared images.
         strides: of the cached maps.
-        copies: of each image, moved (`osteon.learn.views`), to learn from besides.
+        copies: of each image, moved (`osteon.learn.detector.views`), to learn from besides.
         seed: of the training.
     """
 

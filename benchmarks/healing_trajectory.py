@@ -25,7 +25,7 @@ from osteon import files, visit_reader
 from osteon.evaluate import trajectory
 from osteon.evaluate.metrics import Floats
 from osteon.evaluate.trajectory import DELAYED, MAYBE, ON_TIME, Trajectory
-from osteon.learn import healing_bundle
+from osteon.learn.healing import bundle as healing_bundle
 from osteon.phantom.healing_cohort import make_healing_cohort
 from osteon.phantom.healing_plan import healing_plan
 from osteon.verbs.folders import BUNDLE

@@ -32,7 +32,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from osteon.drawing import BLUE, GREEN, GREY_BLUE, ORANGE, QUIET, drawing
 from osteon.learn.backbones import open_backbone
 from osteon.learn.heads import RX, Classifier
-from osteon.learn.rx import begin_as_he
+from osteon.learn.networks.rx import begin_as_he
 
 LEARNING_RATE = 1e-3
 SIDE = 256

@@ -35,15 +35,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from osteon import files
-from osteon.learn import journal
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.features import FOUR_FLIPS, features_of
-from osteon.learn.flat_heads import Examples, HeadOptions, fit_head, fit_heads
-from osteon.learn.flat_net import Precision
 from osteon.learn.fold_tables import deal, visible
 from osteon.learn.fuse import fused
-from osteon.learn.search import Regime, Searched, regime_one, regime_two, search
-from osteon.learn.workers import best_epoch
+from osteon.learn.search import journal
+from osteon.learn.search.flat_heads import Examples, HeadOptions, fit_head, fit_heads
+from osteon.learn.search.flat_net import Precision
+from osteon.learn.search.regimes import Regime, Searched, regime_one, regime_two, search
+from osteon.learn.search.workers import best_epoch
 from osteon.tasks import rust
 from osteon.types import Fold
 

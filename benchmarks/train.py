@@ -37,8 +37,8 @@ from osteon.learn.backbones import find, open_backbone
 from osteon.learn.batches import Batches
 from osteon.learn.decoded import decode
 from osteon.learn.heads import Classifier
+from osteon.learn.networks.torchvision_shim import timm
 from osteon.learn.optimisers import AdamW
-from osteon.learn.torchvision_shim import timm
 from osteon.learn.train import HeldOut, TrainOptions, fit
 
 # After the shim, without which torchvision does not import beside a CPU build of torch.

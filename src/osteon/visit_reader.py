@@ -17,7 +17,7 @@ from osteon.errors import UnreadableImage
 from osteon.evaluate.healing import called
 from osteon.files import digest_of
 from osteon.learn.fuse import fused
-from osteon.learn.healing_bundle import HealingBundle
+from osteon.learn.healing.bundle import HealingBundle
 from osteon.learn.multiview import PROBABLY, Visits
 from osteon.tasks.rust import CORTICES
 from osteon.types import CortexReading, ImageReading, Refusal, VisitReading

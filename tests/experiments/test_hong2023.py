@@ -23,9 +23,9 @@ from osteon.experiments.hong2023.story import counterpart
 from osteon.experiments.stages import STAGE
 from osteon.experiments.trunks import TrunkChoice
 from osteon.learn.end_to_end import MEAN
-from osteon.learn.flat_heads import FittedHead
 from osteon.learn.fold_tables import BY_IMAGE, BY_PATIENT
-from osteon.learn.search import Searched, regime_one
+from osteon.learn.search.flat_heads import FittedHead
+from osteon.learn.search.regimes import Searched, regime_one
 from osteon.tasks import rust
 
 LABELS = list(rust.LABELS)

@@ -10,8 +10,8 @@ import pytest
 
 from osteon import files, tables, verbs, visit_reader
 from osteon.errors import BadTable
-from osteon.learn import healing_bundle
 from osteon.learn.bundle import CARD
+from osteon.learn.healing import bundle as healing_bundle
 from osteon.phantom.healing_plan import HealingPlan
 from osteon.tasks.rust import CORTICES
 from tests.make import some_grades, some_split_cases, with_grade_floors

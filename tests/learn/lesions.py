@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.learn.box_targets import covered, mirrored
-from osteon.learn.detector_training import Examples
+from osteon.learn.detector.box_targets import covered, mirrored
+from osteon.learn.detector.training import Examples
 
 SIZE = (128, 160)
 """Pixels of the images: 8 × 10 cells at stride 16, 4 × 5 at 32."""

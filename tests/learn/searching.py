@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from osteon.learn.flat_heads import Examples, HeadOptions
-from osteon.learn.search import Regime, Searched, regime_one, search
+from osteon.learn.search.flat_heads import Examples, HeadOptions
+from osteon.learn.search.regimes import Regime, Searched, regime_one, search
 from osteon.types import Fold
 
 SMALL = HeadOptions(batch=32, epochs=3, dropout=0.2, hidden=(12, 10, 8))

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from osteon.learn.architectures import build
-from osteon.learn.attention56 import Attention56, AttentionModule, Unit
+from osteon.learn.networks.architectures import build
+from osteon.learn.networks.attention56 import Attention56, AttentionModule, Unit
 
 
 def a_module(channels: int = 16, poolings: int = 2) -> AttentionModule:

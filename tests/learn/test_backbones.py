@@ -16,10 +16,11 @@ from torch import nn
 
 from osteon import files
 from osteon.errors import Mismatch, MissingPackage, NotFound, OsteonError, UnknownName
-from osteon.learn import torchvision_shim, weights
-from osteon.learn.architectures import OWN
+from osteon.learn import weights
 from osteon.learn.backbones import BACKBONES, Trunk, build, find, open_backbone, rebuild
-from osteon.learn.torchvision_shim import timm
+from osteon.learn.networks import torchvision_shim
+from osteon.learn.networks.architectures import OWN
+from osteon.learn.networks.torchvision_shim import timm
 from tests.learn.nets import TINY, batch_of, grey_image
 
 GREY = [name for name, own in OWN.items() if own.channels == 1]

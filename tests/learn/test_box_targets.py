@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from osteon.learn.box_targets import TARGETS, covered, grid_of, mirrored, soft, targets_of
+from osteon.learn.detector.box_targets import TARGETS, covered, grid_of, mirrored, soft, targets_of
 
 SIZE = (48, 70)  # 16 does not divide 70
 

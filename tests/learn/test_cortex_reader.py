@@ -12,7 +12,14 @@ from osteon.dataset import grades as grade_tables
 from osteon.errors import Diverged, TooFewCases
 from osteon.evaluate.agreement import quadratic_kappa
 from osteon.learn.backbones import open_backbone
-from osteon.learn.cortex_reader import SCOREABLE_COUNTS, CortexNetwork, CortexReader, ReaderOptions, fit_reader, read
+from osteon.learn.healing.cortex_reader import (
+    SCOREABLE_COUNTS,
+    CortexNetwork,
+    CortexReader,
+    ReaderOptions,
+    fit_reader,
+    read,
+)
 from osteon.learn.maps import maps_of
 from osteon.tasks import rust
 from osteon.tasks.rust import CORTICES

@@ -12,7 +12,8 @@ import torch
 from osteon.errors import Diverged, Mismatch, TooFewCases, UnknownName
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
-from osteon.learn.detector import (
+from osteon.learn.detector.lesions import peak_of
+from osteon.learn.detector.network import (
     POOLINGS,
     STRIDES,
     Detector,
@@ -23,8 +24,7 @@ from osteon.learn.detector import (
     Stages,
     detector_on,
 )
-from osteon.learn.detector_training import DetectorOptions, fitted, loss_of, said_of
-from osteon.learn.lesions import peak_of
+from osteon.learn.detector.training import DetectorOptions, fitted, loss_of, said_of
 from osteon.learn.maps import apart, channels_of, maps_of
 from osteon.learn.optimisers import AdamW
 from osteon.learn.weights import digest_of

@@ -20,10 +20,10 @@ from osteon.errors import Mismatch, NotFound
 from osteon.evaluate.judge_places import judge_places
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
-from osteon.learn.detector import STRIDES, Detector, Laid, LesionHead, detector_on
-from osteon.learn.detector_crossval import DetectorCrossValidation, cross_validate_detector, place_tables
-from osteon.learn.detector_runs import Told, asked, final_network, path_of, told, train_all
-from osteon.learn.detector_training import DetectorOptions, Examples, examples_of
+from osteon.learn.detector.crossval import DetectorCrossValidation, cross_validate_detector, place_tables
+from osteon.learn.detector.network import STRIDES, Detector, Laid, LesionHead, detector_on
+from osteon.learn.detector.runs import Told, asked, final_network, path_of, told, train_all
+from osteon.learn.detector.training import DetectorOptions, Examples, examples_of
 from osteon.learn.features import extract
 from osteon.learn.nested import Layout, lay_out
 from osteon.learn.optimisers import AdamW

@@ -16,10 +16,10 @@ from osteon.errors import BadTable, Leak
 from osteon.learn.backbones import open_backbone
 from osteon.learn.end_to_end import CURVES, MEAN, EndToEnd, best_epoch_of, curves_of, train_end_to_end
 from osteon.learn.heads import Network
-from osteon.learn.hong import TRAINING, hong_network
-from osteon.learn.lenet import lenet
 from osteon.learn.objectives import LABELS, Epoch
 from osteon.learn.optimisers import Adam
+from osteon.learn.search.hong import TRAINING, hong_network
+from osteon.learn.search.lenet import lenet
 from osteon.tasks import rust
 
 SIDE = 24

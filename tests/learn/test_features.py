@@ -18,7 +18,7 @@ from osteon.errors import BadTable, CannotWrite, Mismatch, NotFound, TooFewCases
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.features import FeatureBank, extract
 from osteon.learn.fuse import fused
-from osteon.learn.torchvision_shim import timm
+from osteon.learn.networks.torchvision_shim import timm
 from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image, largest_file, write_images
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from osteon.errors import Diverged, Mismatch, TooFewCases
-from osteon.learn.flat_heads import MEASURES, Examples, HeadOptions, fit_head, fit_heads, global_max
-from osteon.learn.flat_net import FlatHead, dropout_masks
-from osteon.learn.hong import HIDDEN
+from osteon.learn.search.flat_heads import MEASURES, Examples, HeadOptions, fit_head, fit_heads, global_max
+from osteon.learn.search.flat_net import FlatHead, dropout_masks
+from osteon.learn.search.hong import HIDDEN
 from osteon.types import Fold
 from tests.learn.keras_reference import keras
 from tests.learn.searching import SMALL, some_examples, three_folds

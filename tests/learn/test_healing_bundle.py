@@ -13,8 +13,8 @@ from osteon.dataset.steps import RECIPES
 from osteon.errors import BadTable, Mismatch, NotFound, UnknownName
 from osteon.learn import bundle as plain
 from osteon.learn.backbones import open_backbone
-from osteon.learn.cortex_reader import CortexNetwork, CortexReader, read
-from osteon.learn.healing_bundle import HealingBundle, load, save
+from osteon.learn.healing.bundle import HealingBundle, load, save
+from osteon.learn.healing.cortex_reader import CortexNetwork, CortexReader, read
 from osteon.learn.maps import maps_of
 from osteon.learn.multiview import Fusion, visits_of
 from osteon.learn.ordinal import CumulativeLink

@@ -14,9 +14,9 @@ from osteon import tables
 from osteon.dataset.splits import seal
 from osteon.errors import Leak, Mismatch, NotFound, TooFewCases
 from osteon.evaluate import graded, healing_report, trajectory
-from osteon.learn.cortex_reader import ReaderOptions
-from osteon.learn.healing_crossval import HealingCrossValidation, cross_validate_healing
-from osteon.learn.healing_layout import lay_out
+from osteon.learn.healing.cortex_reader import ReaderOptions
+from osteon.learn.healing.crossval import HealingCrossValidation, cross_validate_healing
+from osteon.learn.healing.layout import lay_out
 from osteon.tasks import rust
 from tests.learn.healing import some_healing_cases, some_maps
 

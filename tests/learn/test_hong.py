@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from osteon.learn.backbones import open_backbone
-from osteon.learn.hong import FLIPS, TRAINING, HongHead, begin_as_keras, hong_network
-from osteon.learn.lenet import lenet
 from osteon.learn.optimisers import Adam
+from osteon.learn.search.hong import FLIPS, TRAINING, HongHead, begin_as_keras, hong_network
+from osteon.learn.search.lenet import lenet
 from tests.learn.keras_reference import keras, output_of
 from tests.learn.nets import TINY, brightness_trunk
 

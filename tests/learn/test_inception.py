@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from osteon.errors import Mismatch
-from osteon.learn import inception, weights
+from osteon.learn import weights
 from osteon.learn.backbones import Trunk, build, open_backbone, rebuild
 from osteon.learn.fuse import fused
+from osteon.learn.networks import inception
 from tests.learn.keras_reference import as_tf2_wrote, inception_v3, output_of, save_model
 from tests.learn.nets import TINY, batch_of, grey_image
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from osteon.dataset.placement import Placement
 from osteon.evaluate.localisation import iou
-from osteon.learn.box_targets import covered
-from osteon.learn.lesions import FINE, BoxRule, boxes_of, on_file, peak_of
+from osteon.learn.detector.box_targets import covered
+from osteon.learn.detector.lesions import FINE, BoxRule, boxes_of, on_file, peak_of
 from osteon.types import Box
 
 SIZE = (224, 192)

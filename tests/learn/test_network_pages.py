@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from osteon.learn.architectures import OWN, build
 from osteon.learn.backbones import BACKBONES
+from osteon.learn.networks.architectures import OWN, build
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "reference" / "networks.md").read_text(encoding="utf-8")

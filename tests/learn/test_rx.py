@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from osteon.errors import Mismatch
-from osteon.learn.architectures import build
 from osteon.learn.backbones import open_backbone
 from osteon.learn.heads import RX, Classifier
-from osteon.learn.rx import FORMS, Form, Rx
+from osteon.learn.networks.architectures import build
+from osteon.learn.networks.rx import FORMS, Form, Rx
 
 SMALL = Form((2, 3), padding=0)
 

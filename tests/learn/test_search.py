@@ -24,10 +24,19 @@ from optuna.trial import TrialState
 
 from osteon import files
 from osteon.errors import Diverged, Mismatch, NotFound, TooFewCases
-from osteon.learn import journal
-from osteon.learn.flat_heads import MEASURES, Examples, HeadOptions, fit_heads
 from osteon.learn.fold_tables import deal, hide, visible
-from osteon.learn.search import EPSILONS, LEARNING_RATES, Regime, best_epoch, collect, regime_one, regime_two, search
+from osteon.learn.search import journal
+from osteon.learn.search.flat_heads import MEASURES, Examples, HeadOptions, fit_heads
+from osteon.learn.search.regimes import (
+    EPSILONS,
+    LEARNING_RATES,
+    Regime,
+    best_epoch,
+    collect,
+    regime_one,
+    regime_two,
+    search,
+)
 from osteon.types import Fold
 from tests.learn.searching import SMALL, search_here, some_examples, some_regime, three_folds
 

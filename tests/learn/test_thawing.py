@@ -13,7 +13,7 @@ from osteon.errors import UnknownName
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
 from osteon.learn.heads import Classifier
-from osteon.learn.hong import hong_network
+from osteon.learn.search.hong import hong_network
 from osteon.learn.thawing import Thawing
 from osteon.learn.train import fit
 from tests.learn.nets import TINY

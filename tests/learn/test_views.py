@@ -11,8 +11,8 @@ import pytest
 from osteon.dataset.placement import Placement
 from osteon.errors import Mismatch
 from osteon.learn.augmentation import Augmentation
-from osteon.learn.box_targets import covered, targets_of
-from osteon.learn.views import copy_name, write_views
+from osteon.learn.detector.box_targets import covered, targets_of
+from osteon.learn.detector.views import copy_name, write_views
 
 SIZE = (120, 160)
 BOX = np.array([[60.0, 40, 40, 24]])

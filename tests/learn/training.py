@@ -10,8 +10,8 @@ from osteon.learn.augmentation import Augmentation
 from osteon.learn.backbones import Trunk, TrunkSpec, open_backbone
 from osteon.learn.batches import Batches
 from osteon.learn.heads import Classifier, Network
-from osteon.learn.hong import begin_as_keras
 from osteon.learn.optimisers import AdamW
+from osteon.learn.search.hong import begin_as_keras
 from osteon.learn.train import HeldOut, TrainOptions
 from osteon.learn.weights import digest_of
 from osteon.types import Progress

@@ -1,7 +1,7 @@
 """Backbones: networks whose last feature maps osteon reads, with the input that their weights expect.
 
 `BACKBONES` lists those that osteon names; every other timm model that is convolutional, or a vision transformer, works
-by typing its timm name. How they are built stands in `osteon.learn.architectures`.
+by typing its timm name. How they are built stands in `osteon.learn.networks.architectures`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from osteon.errors import Mismatch
-from osteon.learn import inception, rx
 from osteon.learn import weights as stored
-from osteon.learn.architectures import (
+from osteon.learn.networks import inception, rx
+from osteon.learn.networks.architectures import (
     COLOUR,
     build,
     channels_of,

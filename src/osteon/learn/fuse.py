@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from osteon.learn.backbones import Trunk
-from osteon.learn.torchvision_shim import BatchNormAct2d
+from osteon.learn.networks.torchvision_shim import BatchNormAct2d
 
 PROBE_SIDE = 96
 """Side in pixels of the noise image that finds the pairs and checks the result; larger where a network takes none so

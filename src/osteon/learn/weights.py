@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from osteon import files
 from osteon.errors import Mismatch, MissingPackage, NotFound
-from osteon.learn import keras_files
+from osteon.learn.networks import keras_files
 
 State = dict[str, Tensor]
 """Parameter or buffer name → tensor."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osteon.learn.backbones import Trunk
-    from osteon.learn.healing_bundle import HealingBundle
-    from osteon.learn.healing_crossval import HealingCrossValidation
+    from osteon.learn.healing.bundle import HealingBundle
+    from osteon.learn.healing.crossval import HealingCrossValidation
     from osteon.learn.origin import Origin
 
 VISITS = "visits.parquet"
@@ -38,9 +38,9 @@ def train_healing(split: Path, out: Path, *, bank: Path, seed: int = 0, progress
     """
     from osteon.evaluate import healing_report
     from osteon.evaluate.report import is_phantom
-    from osteon.learn import healing_bundle
     from osteon.learn.bank import FeatureBank
-    from osteon.learn.healing_crossval import cross_validate_healing
+    from osteon.learn.healing import bundle as healing_bundle
+    from osteon.learn.healing.crossval import cross_validate_healing
     from osteon.learn.maps import flips_of
 
     manifest = manifest_of(split, "split", needs=["prepared", "group", "fold"])
@@ -91,8 +91,8 @@ def _bundle(
 ) -> HealingBundle:
     from osteon.dataset import journal, steps
     from osteon.dataset.prepared import pixels_of
-    from osteon.learn.cortex_reader import CortexNetwork
-    from osteon.learn.healing_bundle import HealingBundle
+    from osteon.learn.healing.bundle import HealingBundle
+    from osteon.learn.healing.cortex_reader import CortexNetwork
 
     height, width = pixels_of(next(iter(images.values()))).shape
     return HealingBundle(

@@ -87,7 +87,7 @@ def _visits(
 
     from osteon import visit_reader
     from osteon.evaluate import trajectory
-    from osteon.learn import healing_bundle
+    from osteon.learn.healing import bundle as healing_bundle
 
     loaded = visit_reader.ready(healing_bundle.load(bundle))
     progress(0, 1)

@@ -20,10 +20,10 @@ from osteon.dataset.splits import SEALED
 from osteon.experiments.hong2023.cohort import Cohort
 from osteon.experiments.hong2023.models import DEALS, Frozen, best_of
 from osteon.experiments.hong2023.plan import Plan
-from osteon.learn.flat_heads import Examples, HeadOptions, fit_heads
 from osteon.learn.fold_tables import BY_PATIENT, deal, hide, visible
-from osteon.learn.healing_layout import as_grades, lay_out
-from osteon.learn.search import regime_one, search
+from osteon.learn.healing.layout import as_grades, lay_out
+from osteon.learn.search.flat_heads import Examples, HeadOptions, fit_heads
+from osteon.learn.search.regimes import regime_one, search
 from osteon.learn.train import part_of
 from osteon.tasks.rust import CORTICES, HIGHEST, NOT_VISIBLE
 from osteon.types import Progress, silent

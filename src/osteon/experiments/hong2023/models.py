@@ -14,15 +14,15 @@ from scipy.special import expit
 from osteon.dataset.prepared import pixels_of
 from osteon.experiments.hong2023.cohort import Cohort
 from osteon.experiments.hong2023.outcomes import Outcome
-from osteon.learn import inception
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.end_to_end import CURVES, MEAN, best_epoch_of, train_end_to_end
 from osteon.learn.features import FOUR_FLIPS, FeatureBank
-from osteon.learn.flat_heads import MEASURES, Examples, FittedHead, HeadOptions, fit_heads, global_max
 from osteon.learn.fold_tables import BY_IMAGE, visible
 from osteon.learn.heads import Network
-from osteon.learn.hong import TRAINING, hong_network
-from osteon.learn.lenet import lenet
+from osteon.learn.networks import inception
+from osteon.learn.search.flat_heads import MEASURES, Examples, FittedHead, HeadOptions, fit_heads, global_max
+from osteon.learn.search.hong import TRAINING, hong_network
+from osteon.learn.search.lenet import lenet
 from osteon.types import Progress, silent
 
 LENET, INCEPTION = "LeNet-1998", "InceptionV3, end to end"

@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from osteon.drawing import BLUE, INK, LINE, QUIET, drawing
 from osteon.evaluate.figures import MODEL, forest, forest_size
 from osteon.learn.end_to_end import CURVES, MEAN
-from osteon.learn.flat_heads import MEASURES
-from osteon.learn.search import Searched
+from osteon.learn.search.flat_heads import MEASURES
+from osteon.learn.search.regimes import Searched
 
 RED = "#C0272D"
 """Of training curves, as in the study; validation is blue."""

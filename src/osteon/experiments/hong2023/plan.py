@@ -8,7 +8,7 @@ from typing import Any
 
 from osteon.errors import BadTable, unknown_name
 from osteon.experiments.trunks import TrunkChoice
-from osteon.learn.search import EPSILONS, LEARNING_RATES
+from osteon.learn.search.regimes import EPSILONS, LEARNING_RATES
 
 OFFLINE = (TrunkChoice("tf_efficientnet_lite0"), TrunkChoice("tf_efficientnet_lite0", "random"))
 """What needs no network: ImageNet weights stand in for InceptionV3's, and random ones show what they are worth."""

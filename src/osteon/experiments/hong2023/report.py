@@ -20,7 +20,7 @@ from osteon.experiments.hong2023.models import HEAD, INCEPTION, LENET
 from osteon.experiments.hong2023.outcomes import Outcome
 from osteon.experiments.hong2023.plan import Plan, compared
 from osteon.experiments.hong2023.stages import OURS
-from osteon.learn.search import Searched
+from osteon.learn.search.regimes import Searched
 from osteon.types import Progress, silent
 
 TOP = 10

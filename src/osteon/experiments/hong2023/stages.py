@@ -25,13 +25,13 @@ from osteon.experiments.hong2023.models import (
 from osteon.experiments.hong2023.outcomes import Outcome, once
 from osteon.experiments.hong2023.plan import Plan
 from osteon.experiments.trunks import TrunkChoice, slug
-from osteon.learn import search
 from osteon.learn.features import FOUR_FLIPS, extract
-from osteon.learn.flat_heads import Examples, HeadOptions
 from osteon.learn.fold_tables import BY_IMAGE, visible
-from osteon.learn.healing_crossval import cross_validate_healing
+from osteon.learn.healing.crossval import cross_validate_healing
 from osteon.learn.maps import flips_of
-from osteon.learn.search import Regime, Searched
+from osteon.learn.search import regimes
+from osteon.learn.search.flat_heads import Examples, HeadOptions
+from osteon.learn.search.regimes import Regime, Searched
 from osteon.tasks.rust import CORTICES
 
 GRADES = "grades.parquet"
@@ -127,12 +127,12 @@ def _head(
 def regime_one(cohort: Cohort, frozen: Frozen, plan: Plan, around: Run) -> Searched:
     """Random trials of batch size and dropout, on the study's folds by image."""
     base = HeadOptions(epochs=plan.search_epochs)
-    return _search(cohort, frozen, plan, search.regime_one(seed=around.seed, trials=plan.trials, base=base), around)
+    return _search(cohort, frozen, plan, regimes.regime_one(seed=around.seed, trials=plan.trials, base=base), around)
 
 
 def regime_two(cohort: Cohort, frozen: Frozen, plan: Plan, best: HeadOptions, around: Run) -> Searched:
     """The grid of learning rate and epsilon, as far as the plan asks for it, with the best settings of Regime I."""
-    whole = search.regime_two(batch=best.batch, dropout=best.dropout, base=HeadOptions(epochs=plan.search_epochs))
+    whole = regimes.regime_two(batch=best.batch, dropout=best.dropout, base=HeadOptions(epochs=plan.search_epochs))
     asked = [t for t in whole.trials if t.learning_rate in plan.learning_rates and t.epsilon in plan.epsilons]
     return _search(cohort, frozen, plan, replace(whole, trials=tuple(asked)), around)
 
@@ -144,7 +144,7 @@ def _search(cohort: Cohort, frozen: Frozen, plan: Plan, regime: Regime, around: 
     workers = around.processes(len(regime.trials))
     with around.bars(regime.name) as progress:
         folder = around.stages / slug(regime.name)
-        found = search.search(folder, regime, examples, folds, seed=around.seed, workers=workers, progress=progress)
+        found = regimes.search(folder, regime, examples, folds, seed=around.seed, workers=workers, progress=progress)
     best = found.top(1)["auroc"].iloc[0]
     around.tell(f"{regime.name:<22} {len(found.trials)} trials, the best reaches an 18-label AUROC of {best:.3f}")
     return found

@@ -88,7 +88,7 @@ def targets_of(
         size: (height, width) of the images, and of their copies.
         stride: pixels per cell.
         flips: of each image and copy; view number `flips` · copy + flip, copy 0 being the image itself.
-        moved: (n, copies, 2, 3) from pixel centres of each copy to those of its image (`osteon.learn.views`).
+        moved: (n, copies, 2, 3) from pixel centres of each copy to those of its image (`osteon.learn.detector.views`).
         target: how boxes become targets.
     """
     rows, columns = grid_of(size, stride)

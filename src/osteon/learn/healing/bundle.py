@@ -24,7 +24,7 @@ from osteon.learn import weights
 from osteon.learn.backbones import TrunkSpec, rebuild
 from osteon.learn.batches import as_input
 from osteon.learn.bundle import DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, understood, write
-from osteon.learn.cortex_reader import BATCH, CortexNetwork, CortexReader
+from osteon.learn.healing.cortex_reader import BATCH, CortexNetwork, CortexReader
 from osteon.learn.multiview import COVERAGE, CortexScores, Fusion, Visits, visits_of
 from osteon.learn.ordinal import CumulativeLink
 from osteon.learn.origin import LIMITS, Origin

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from osteon.learn.hong import HIDDEN
 from osteon.learn.optimisers import Adam
+from osteon.learn.search.hong import HIDDEN
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from osteon.errors import Diverged, Mismatch, TooFewCases
-from osteon.learn.flat_net import FlatHead, HeadOptions, Precision, dropout_masks
-from osteon.learn.hong import HIDDEN, HongHead
 from osteon.learn.objectives import log_loss, macro_auroc
+from osteon.learn.search.flat_net import FlatHead, HeadOptions, Precision, dropout_masks
+from osteon.learn.search.hong import HIDDEN, HongHead
 from osteon.types import Fold, Progress, silent
 
 __all__ = ["MEASURES", "Examples", "FittedHead", "HeadOptions", "fit_head", "fit_heads", "global_max"]

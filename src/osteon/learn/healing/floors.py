@@ -1,6 +1,6 @@
 """Models of the healing score that see next to nothing, on the same folds as the model.
 
-Each is fitted, and its penalty chosen, inside the training part of each fold (`osteon.learn.healing_layout`), and
+Each is fitted, and its penalty chosen, inside the training part of each fold (`osteon.learn.healing.layout`), and
 writes rows of the table of grades under its own name.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from osteon import tables
 from osteon.learn import floors
 from osteon.learn.floors import THUMBNAIL, Encoder
-from osteon.learn.healing_layout import Cells, as_grades, months_of, out_of_fold
+from osteon.learn.healing.layout import Cells, as_grades, months_of, out_of_fold
 from osteon.learn.logistic import Array
 from osteon.learn.maps import MIRRORED, flips_of
 from osteon.learn.ordinal import PENALTIES, fit, frequencies

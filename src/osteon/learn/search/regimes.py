@@ -2,8 +2,8 @@
 
 Every trial is a cross-validation of Hong's head on the features of a frozen backbone; its score is the largest mean
 validation AUROC of an epoch. Trial i takes its settings and all its random numbers from (seed, i), and all trials are
-queued before the first one runs (`osteon.learn.journal`). So one worker or many, in one go or after a kill, give the
-same curves to the last digit; only a pruner, which is off unless asked for, lets a result depend on the order.
+queued before the first one runs (`osteon.learn.search.journal`). So one worker or many, in one go or after a kill, give
+the same curves to the last digit; only a pruner, which is off unless asked for, lets a result depend on the order.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from osteon import files
 from osteon.errors import Diverged, Mismatch
-from osteon.learn import journal
-from osteon.learn.flat_heads import MEASURES, Examples, HeadOptions
-from osteon.learn.workers import COLUMNS, Work, best_epoch, helped, read_curves, work_off
+from osteon.learn.search import journal
+from osteon.learn.search.flat_heads import MEASURES, Examples, HeadOptions
+from osteon.learn.search.workers import COLUMNS, Work, best_epoch, helped, read_curves, work_off
 from osteon.types import Fold, Progress, silent
 
 TRIALS, TOP = "trials.csv", "top.csv"

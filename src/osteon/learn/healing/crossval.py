@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from osteon.dataset.splits import SEALED
 from osteon.errors import Mismatch
-from osteon.learn.cortex_reader import CortexReader, Maps, ReaderOptions, fit_reader, read
-from osteon.learn.healing_floors import healing_floors
-from osteon.learn.healing_layout import Cells, as_grades, lay_out, months_of
+from osteon.learn.healing.cortex_reader import CortexReader, Maps, ReaderOptions, fit_reader, read
+from osteon.learn.healing.floors import healing_floors
+from osteon.learn.healing.layout import Cells, as_grades, lay_out, months_of
 from osteon.learn.logistic import Array
 from osteon.learn.maps import sided
 from osteon.learn.multiview import CortexScores, Fusion, conformal_level, fit_fusion, visits_of

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from osteon.learn.heads import Network
-from osteon.learn.hong import begin_as_keras
+from osteon.learn.search.hong import begin_as_keras
 from osteon.tasks import rust
 
 CHANNELS = 3

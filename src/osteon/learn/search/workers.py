@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from osteon import files
 from osteon.errors import Diverged, OsteonError
-from osteon.learn.flat_heads import MEASURES, Examples, FittedHead, HeadOptions, fit_heads
-from osteon.learn.journal import Queue, Task
+from osteon.learn.search.flat_heads import MEASURES, Examples, FittedHead, HeadOptions, fit_heads
+from osteon.learn.search.journal import Queue, Task
 from osteon.types import Fold, Progress, silent
 
 CURVES = "curves"

@@ -24,11 +24,11 @@ from osteon.evaluate import localisation
 from osteon.evaluate.intervals import point
 from osteon.evaluate.places import Boxes, PlaceTables
 from osteon.evaluate.thresholds import choose
-from osteon.learn.box_targets import Cells, Floats, grid_of
-from osteon.learn.detector import STRIDES
-from osteon.learn.detector_runs import Told
+from osteon.learn.detector.box_targets import Cells, Floats, grid_of
+from osteon.learn.detector.lesions import BoxRule, boxes_of, peak_of
+from osteon.learn.detector.network import STRIDES
+from osteon.learn.detector.runs import Told
 from osteon.learn.floors import floors
-from osteon.learn.lesions import BoxRule, boxes_of, peak_of
 from osteon.learn.logistic import Array
 from osteon.learn.nested import REGULARISATIONS, UNUSED, Layout, Nested, as_predictions, nested
 from osteon.types import Calibration, Progress, silent

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from osteon.errors import Mismatch, UnknownName
-from osteon.learn import inception, rx
-from osteon.learn.attention56 import Attention56
-from osteon.learn.torchvision_shim import VisionTransformer, timm
+from osteon.learn.networks import inception, rx
+from osteon.learn.networks.attention56 import Attention56
+from osteon.learn.networks.torchvision_shim import VisionTransformer, timm
 
 COLOUR = 3
 

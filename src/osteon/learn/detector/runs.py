@@ -24,9 +24,9 @@ from osteon import files
 from osteon.dataset.splits import SEALED
 from osteon.errors import Mismatch, NotFound
 from osteon.learn.backbones import Trunk
-from osteon.learn.box_targets import Cells, grid_of
-from osteon.learn.detector import STRIDES, Detector, DetectorNetwork
-from osteon.learn.detector_training import DetectorOptions, Examples, fitted, said_of
+from osteon.learn.detector.box_targets import Cells, grid_of
+from osteon.learn.detector.network import STRIDES, Detector, DetectorNetwork
+from osteon.learn.detector.training import DetectorOptions, Examples, fitted, said_of
 from osteon.learn.logistic import Array
 from osteon.learn.nested import Layout
 from osteon.learn.train import part_of

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from osteon.learn.torchvision_shim import timm
+from osteon.learn.networks.torchvision_shim import timm
 
 TIMM = "inception_v3"
 """timm's name of the architecture."""

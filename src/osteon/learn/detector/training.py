@@ -22,10 +22,10 @@ from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank
 from osteon.learn.batches import generator_of
-from osteon.learn.box_targets import TARGETS, Cells, Floats, targets_of
-from osteon.learn.detector import POOLINGS, STRIDES, Detector, Laid, Lesions, detector_on, mean_of_flips
+from osteon.learn.detector.box_targets import TARGETS, Cells, Floats, targets_of
+from osteon.learn.detector.network import POOLINGS, STRIDES, Detector, Laid, Lesions, detector_on, mean_of_flips
+from osteon.learn.detector.views import copy_name
 from osteon.learn.optimisers import AdamW
-from osteon.learn.views import copy_name
 from osteon.types import Progress, silent
 
 READ = 32
@@ -40,7 +40,7 @@ class DetectorOptions:
     """How a detector is made and trained.
 
     Attributes:
-        middle: stride behind which the trunk's stages are trained along, as `detector.detector_on` takes it.
+        middle: stride behind which the trunk's stages are trained along, as `network.detector_on` takes it.
         width: channels of its description of a place.
         dropout: share of the trunk's channels that each training image lacks.
         pooling: a name of `detector.POOLINGS`.
@@ -85,7 +85,7 @@ class DetectorOptions:
         """A new detector for maps of a trunk that were cached at these strides.
 
         Raises:
-            Mismatch: as `detector.detector_on`.
+            Mismatch: as `network.detector_on`.
         """
         head = {"width": self.width, "dropout": self.dropout, "pooling": self.pooling}
         return detector_on(trunk, strides, middle=self.middle, seed=seed, **head)
@@ -102,7 +102,7 @@ class Examples:
         boxes: of each image, (k, 4) in its pixels; (0, 4) where none were drawn.
         size: (height, width) of the images in pixels.
         flips: of each image, in the order of a bank.
-        moved: (n, copies, 2, 3) how its copies are moved, as `osteon.learn.views` has it; None without copies.
+        moved: (n, copies, 2, 3) how its copies are moved, as `osteon.learn.detector.views` has it; None without copies.
     """
 
     key: Sequence[str]

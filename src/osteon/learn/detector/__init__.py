@@ -1,0 +1,1 @@
+"""A detector that learns from labels and from boxes: the network, its training, its cross-validation."""

@@ -1,0 +1,1 @@
+"""The healing score: the cortex reader, its cross-validation beside floors, its bundle."""
