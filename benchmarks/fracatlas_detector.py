@@ -83,17 +83,17 @@ class Approach:
 
 
 TUNED = DetectorOptions(middle=16, stages=AdamW(learning_rate=2e-4, weight_decay=0.05), epochs=(3, 5, 7), bf16=True)
-ALONE = Part()
+ALONE = Part(DetectorOptions(bf16=True))
 """Frozen lite0 at 448 px: what everything else is compared with."""
 
 PARTS: Mapping[str, Part] = {
-    "labels": replace(ALONE, options=DetectorOptions(cells=0.0)),
+    "labels": replace(ALONE, options=replace(ALONE.options, cells=0.0)),
     "frozen": ALONE,
-    "top": replace(ALONE, options=DetectorOptions(pooling="top")),
-    "soft": replace(ALONE, options=DetectorOptions(target="soft")),
+    "top": replace(ALONE, options=replace(ALONE.options, pooling="top")),
+    "soft": replace(ALONE, options=replace(ALONE.options, target="soft")),
     "large": replace(ALONE, size=672),
-    "large-soft": replace(ALONE, size=672, options=DetectorOptions(target="soft")),
-    "views": replace(ALONE, options=DetectorOptions(epochs=(8, 16, 24)), copies=4),
+    "large-soft": replace(ALONE, size=672, options=replace(ALONE.options, target="soft")),
+    "views": replace(ALONE, options=replace(ALONE.options, epochs=(8, 16, 24)), copies=4),
     "middle": Part(TUNED),
     "middle-views": Part(replace(TUNED, epochs=(5, 8, 11)), copies=4),
     "deeper": Part(replace(TUNED, middle=8), strides=(8,)),
