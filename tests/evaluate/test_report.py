@@ -295,9 +295,20 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(full_page):
     assert "url(http" not in full_page
     assert "@import" not in full_page
     assert not {"script", "link", "img", "iframe", "object"} & set(found.tags)
-    shown = ("floors", "roc", "precision-recall", "histogram", "studies", "reliability", "decision", "subgroups")
+    shown = (
+        "floors",
+        "roc",
+        "precision-recall",
+        "histogram",
+        "studies",
+        "reliability",
+        "decision",
+        "subgroups",
+        "limits",
+        "coverage",
+    )
     assert {f"{part}-{name}" for part in ("validation", "test") for name in shown} <= set(found.ids)
-    assert found.tags.count("svg") == 16
+    assert found.tags.count("svg") == 20
     assert full_page.count("research software, not a medical device") == 2
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from osteon import pages
 from osteon.drawing import with_ids
-from osteon.evaluate import figures
+from osteon.evaluate import doubt_figures, figures
 from osteon.evaluate.judge import title_of
 from osteon.evaluate.words import number
 
@@ -59,6 +59,9 @@ def pictures(part: Mapping[str, Any], model: str) -> dict[str, str]:
         drawn["subgroups"] = figures.subgroups(part["subgroups"], found["auroc_pooled"])
     if part["per_study"]["rules"]:
         drawn["studies"] = figures.studies(part["per_study"]["rules"], found["auroc"])
+    if part["three_way"]["rows"]:
+        drawn["limits"] = doubt_figures.limits(part["three_way"], curves["histogram"], scale)
+        drawn["coverage"] = doubt_figures.coverage(part["three_way"])
     drawn |= _of_places(part["places"], model)
     return drawn
 

@@ -12,14 +12,16 @@ import pandas as pd
 
 from osteon import __version__, files, tables
 from osteon.errors import BadTable, TooFewCases, UnknownName, unknown_name
-from osteon.evaluate import judge, outcomes, per_study, subgroups, thresholds
+from osteon.evaluate import judge, outcomes, per_study, subgroups, three_way, thresholds
 from osteon.evaluate.cautions import RULES, cautions
+from osteon.evaluate.conformal import ERROR_RATE
 from osteon.evaluate.curves import curves
 from osteon.evaluate.intervals import LEVEL, RESAMPLES, draw
 from osteon.evaluate.judge_places import judge_places
 from osteon.evaluate.outcomes import PARTS, Outcomes
 from osteon.evaluate.page import page
 from osteon.evaluate.places import PlaceTables, must_agree
+from osteon.evaluate.prevalence import at_prevalences
 from osteon.evaluate.words import PHANTOM, sentence
 from osteon.tasks import FRACTURE, Task
 from osteon.types import Progress, silent
@@ -38,6 +40,7 @@ def evaluate(
     model: str | None = None,
     places: PlaceTables | None = None,
     prevalence: float | None = None,
+    error_rate: float = ERROR_RATE,
     openings: int = 0,
     phantom: bool | None = None,
     task: Task = FRACTURE,
@@ -52,7 +55,8 @@ def evaluate(
         seed: of the bootstrap. Same table, same seed: same report, byte for byte.
         model: the model to judge; by default the only one that is no floor.
         places: where the finding lies and where the model says it does; without them there are no figures on that.
-        prevalence: between 0 and 1, the share of positives for which predictive values are wanted.
+        prevalence: between 0 and 1, the share of positives for which predictive values and probabilities are wanted.
+        error_rate: between 0 and 1, the share of each class that the three answers may get wrong.
         openings: how often the sealed test set has been opened, this time included.
         phantom: whether the data are simulated; by default what `is_phantom` says of the manifest.
         task: names the finding.
@@ -70,6 +74,8 @@ def evaluate(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise BadTable(f"a prevalence of {prevalence} is not between 0 and 1", remedy="give it as a share, e.g. 0.15")
+    if not 0 < error_rate < 1:
+        raise BadTable(f"an error rate of {error_rate} is not between 0 and 1", remedy="give it as a share, e.g. 0.1")
     table = outcomes.check(predictions)
     judged = choose_model(table, model)
     simulated = is_phantom(manifest) if phantom is None else phantom
@@ -81,6 +87,7 @@ def evaluate(
         "manifest": manifest,
         "places": places,
         "prevalence": prevalence,
+        "error_rate": error_rate,
         "resamples": resamples,
         "seed": seed,
         "chosen_on": None,
@@ -108,6 +115,7 @@ def evaluate(
             "resamples": resamples,
             "level": LEVEL,
             "prevalence": prevalence,
+            "error_rate": error_rate,
             "osteon": __version__,
             "subgroup_operating_point": SUBGROUP_POINT,
         },
@@ -212,6 +220,7 @@ def _judge(
     called = None if cuts is None else cases.pooled(model) >= cuts[SUBGROUP_POINT]
     labels = {} if manifest is None else subgroups.labels_of(manifest, cases.name)
     found = judge.discrimination(cases, model, floors, resamples)
+    elsewhere = [] if context["prevalence"] is None else [context["prevalence"]]
     return {
         "cases": judge.cases_of(cases, resamples),
         "discrimination": found,
@@ -223,6 +232,15 @@ def _judge(
             else judge.operating_points(cases, model, cuts, resamples, context["prevalence"]),
         },
         "cut": dict(cut),
+        "at_prevalence": at_prevalences(cases, model, elsewhere, resamples, called=called),
+        "three_way": three_way.judge_three_way(
+            cases,
+            model,
+            resamples,
+            labels=labels,
+            chosen_on=context["chosen_on"],
+            error_rate=context["error_rate"],
+        ),
         "curves": curves(cases, model, [line["model"] for line in found["floors"]], resamples),
         "subgroups": subgroups.judge(cases, model, labels, called, resamples),
         "per_study": per_study.judge_studies(
