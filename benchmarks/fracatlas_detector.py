@@ -27,23 +27,39 @@ import pandas as pd
 
 from osteon import tables
 from osteon.dataset import boxes as boxes_of
+from osteon.dataset import journal, steps
 from osteon.dataset.labels import Columns
 from osteon.evaluate import metrics
 from osteon.evaluate.report import evaluate
-from osteon.learn.backbones import DEFAULT, Trunk, open_backbone
-from osteon.learn.bank import FeatureBank
-from osteon.learn.detector.crossval import cross_validate_detector, place_tables
+from osteon.learn.backbones import DEFAULT, open_backbone
+from osteon.learn.detector.bundle import save
+from osteon.learn.detector.crossval import DetectorCrossValidation, cross_validate_detector, place_tables
 from osteon.learn.detector.lesions import peak_of
-from osteon.learn.detector.network import STRIDES, Detector
-from osteon.learn.detector.runs import Told, path_of, told, train_all
-from osteon.learn.detector.training import DetectorOptions, Examples, examples_of
-from osteon.learn.detector.views import write_views
-from osteon.learn.features import extract
+from osteon.learn.detector.network import STRIDES
+from osteon.learn.detector.runs import Told, path_of, train_all
+from osteon.learn.detector.training import DetectorOptions
+from osteon.learn.detector.work import Folders, Material, Plan, Work, packed
 from osteon.learn.nested import Layout, lay_out
 from osteon.learn.optimisers import AdamW
 from osteon.types import Progress
 from osteon.verbs import data, intake
+from osteon.verbs.detecting import origin_of, said_of
 from osteon.verbs.folders import pictures
+
+SOURCE = (
+    "FracAtlas (Abedeen et al., Sci Data 10:521, 2023), licence CC BY 4.0: cite that paper. The images were resampled "
+    "to 448 px on the longer side."
+)
+"""Of the images, for the card of a bundle."""
+
+LIMITS = (
+    "Known shortcuts of these data: hardware and casts, which are nearly always seen with a fracture; region and view; "
+    "the shape of the file.",
+    "Groups join neighbours in acquisition order and near-duplicate images, since the data have no patient ids: images "
+    "of one patient may lie in two folds.",
+    "One source, labelled by two radiologists and checked by a surgeon: nothing is known of other hospitals.",
+)
+"""What is known of them besides, likewise."""
 
 LITE = {number: f"tf_efficientnet_lite{number}" for number in range(3)}
 
@@ -67,6 +83,11 @@ class Part:
     strides: tuple[int, ...] = STRIDES
     copies: int = 0
     seed: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The same as the package has it."""
+        return Plan(self.options, self.strides, self.copies, self.seed)
 
     @property
     def maps(self) -> str:
@@ -128,22 +149,24 @@ def main() -> None:
     layout = lay_out(split)
     chosen = {name: APPROACHES[name] for name in options.approach or APPROACHES}
     names = dict.fromkeys(name for approach in chosen.values() for name in approach.parts)
+    works: dict[str, Work] = {}
     there: dict[str, Told] = {}
     for name in names:
         late = options.minutes and time.monotonic() - began > 60 * options.minutes
-        if late and not finished(folder_of(name, options), layout):
+        done = finished(folder_of(name, options), layout)
+        if late and not done:
             print(f"{name} waits for the next call", file=sys.stderr)
             continue
-        work = Work.of(name, PARTS[name], options, split, layout)
+        works[name] = work = work_of(name, options, split, layout, opened=not options.pilot and done)
         models = wanted(layout, options)
-        work.train(models, until=began + 60 * options.minutes if options.minutes else math.inf)
+        train(work, models, until=began + 60 * options.minutes if options.minutes else math.inf)
         if options.pilot:
             print(pilot(name, work, models), flush=True)
-        elif finished(work.folder, layout):
+        elif finished(work.folders.runs, layout):
             there[name] = work.told()
     if options.pilot:
         return
-    figures = report(chosen, there, options, split)
+    figures = report(chosen, works, there, options, split)
     print(table(figures))
     common.write(options.json, "fracatlas_detector", figures)
 
@@ -160,6 +183,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pilot", action="store_true", help="without the first fold")
     parser.add_argument("--negatives", type=int, default=0, help="of a pilot; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="that compute maps")
+    parser.add_argument("--bundle", type=Path, help="gets the final detector of what was asked for, once it is done")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -189,55 +213,30 @@ def for_pilot(split: pd.DataFrame, negatives: int) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Work:
-    """A part, and all that its detectors are trained with."""
-
-    part: Part
-    trunk: Trunk
-    bank: FeatureBank
-    examples: Examples
-    layout: Layout
-    folder: Path
-
-    @classmethod
-    def of(cls, name: str, part: Part, options: argparse.Namespace, split: pd.DataFrame, layout: Layout) -> Work:
-        """The images and maps of a part, made where they are missing."""
-        files = dict(one.split("=", 1) for one in options.weights)
+def work_of(
+    name: str, options: argparse.Namespace, split: pd.DataFrame, layout: Layout, *, opened: bool = False
+) -> Work:
+    """The work of a part, with its images and maps, made where they are missing unless they are only `opened`."""
+    part, files = PARTS[name], dict(one.split("=", 1) for one in options.weights)
+    everything = prepared(options, part.size)
+    manifest = everything.set_index("image").loc[split["image"]].reset_index()
+    images = pictures(options.folder / f"prepared-{part.size}", manifest)
+    drawn = boxes_of.by_image(true_boxes(options, manifest), list(split["image"]))
+    folders = Folders(options.folder / part.maps, options.folder / f"views-{part.size}", folder_of(name, options))
+    work = Work(part.plan, Material(images, drawn, layout, (part.size, part.size)), folders)
+    if options.share.startswith("0/") and not opened:  # two processes may not write one bank
         trunk = open_backbone(part.backbone, files.get(part.backbone))
-        everything = prepared(options, part.size)
-        manifest = everything.set_index("image").loc[split["image"]].reset_index()
-        images = pictures(options.folder / f"prepared-{part.size}", manifest)
-        drawn = true_boxes(options, manifest)
-        folder, said = options.folder / f"views-{part.size}", reporting("copies")
-        views = write_views(images, folder, copies=part.copies, seed=0, progress=said) if part.copies else None
-        if options.share.startswith("0/"):
-            every = images | (views.images if views else {})
-            how: dict[str, Any] = {"maps": True, "strides": part.strides, "threads": options.threads}
-            bank = extract(trunk, every, options.folder / part.maps, **how, progress=reporting(part.maps))
-        else:  # two processes may not write one bank
-            bank = FeatureBank.open(options.folder / part.maps)
-        names, size, moved = list(split["image"]), (part.size, part.size), views.moved if views else None
-        examples = examples_of(bank, names, layout.target, boxes_of.by_image(drawn, names), size, moved)
-        return cls(part, trunk, bank, examples, layout, folder_of(name, options))
+        work.compute_maps(trunk, threads=options.threads, progress=reporting(part.maps))
+    return work
 
-    def fresh(self) -> Detector:
-        return self.part.options.detector(self.trunk, self.bank.strides, seed=self.part.seed)
 
-    @property
-    def run(self) -> dict[str, Any]:
-        what = {"fresh": self.fresh, "examples": self.examples, "layout": self.layout, "options": self.part.options}
-        return {**what, "folder": self.folder, "seed": self.part.seed}
-
-    def train(self, models: list[int], until: float) -> None:
-        """Train these of its detectors, none of which is begun after `until`."""
-        for model in models:
-            if time.monotonic() < until:
-                out = self.layout.left_out[model]
-                train_all(**self.run, models=[model], progress=reporting(f"{self.folder.name} without {out}"))
-
-    def told(self, models: list[int] | None = None) -> Told:
-        return told(**self.run, models=models)
+def train(work: Work, models: list[int], until: float) -> None:
+    """Train these of its detectors, none of which is begun after `until`."""
+    layout = work.material.layout
+    for model in models:
+        if time.monotonic() < until:
+            said = reporting(f"{work.folders.runs.name} without {layout.left_out[model]}")
+            train_all(**work.run, models=[model], progress=said)
 
 
 def folder_of(name: str, options: argparse.Namespace) -> Path:
@@ -270,7 +269,7 @@ def wanted(layout: Layout, options: argparse.Namespace) -> list[int]:
 
 def pilot(name: str, work: Work, models: list[int]) -> str:
     """What the detectors reach on the fold that each has not seen, epoch by epoch."""
-    layout, said = work.layout, work.told(models)
+    layout, said = work.material.layout, work.told(models)
     lines = []
     for place, epoch in enumerate(said.epochs):
         areas, precisions, hits = [], [], []
@@ -292,9 +291,16 @@ def pilot(name: str, work: Work, models: list[int]) -> str:
 
 
 def report(
-    chosen: Mapping[str, Approach], there: Mapping[str, Told], options: argparse.Namespace, split: pd.DataFrame
+    chosen: Mapping[str, Approach],
+    works: Mapping[str, Work],
+    there: Mapping[str, Told],
+    options: argparse.Namespace,
+    split: pd.DataFrame,
 ) -> dict[str, Any]:
-    """The figures of each approach whose detectors are all there, and of what the inner folds choose among them."""
+    """The figures of each approach whose detectors are all there, and of what the inner folds choose among them.
+
+    A bundle is made of the last: of the only approach, or of what was chosen.
+    """
     candidates = {
         name: [there[part] for part in approach.parts]
         for name, approach in chosen.items()
@@ -317,7 +323,30 @@ def report(
             tables.write(
                 options.folder / "out" / name.replace(" ", "-") / f"{what}.parquet", getattr(done, what), columns
             )
+    if options.bundle and len(candidates) < len(chosen):
+        print(f"no bundle yet: {len(chosen) - len(candidates)} approaches are not finished", file=sys.stderr)
+    elif options.bundle:
+        pack(options, done, judged, {part: (works[part], there[part]) for part in there}, tried[name])
     return {"images": len(split), "folds": options.folds, "approaches": found}
+
+
+def pack(
+    options: argparse.Namespace,
+    done: DetectorCrossValidation,
+    judged: Mapping[str, Any],
+    parts: Mapping[str, tuple[Work, Told]],
+    candidates: Mapping[str, list[Told]],
+) -> None:
+    """Write the bundle of the detectors that all folds chose."""
+    members = []
+    for said in candidates[done.final.candidate]:
+        work = next(work for work, other in parts.values() if other is said)
+        recipe = steps.from_json(journal.read(options.folder / f"prepared-{said.size[0]}").recipe)
+        members.append((work, said, recipe))
+    origin = origin_of(judged, how=said_of(done), source=SOURCE, limits=LIMITS)
+    save(packed(members, done, origin), options.bundle)
+    size = sum(path.stat().st_size for path in options.bundle.iterdir() if path.is_file())
+    print(f"{options.bundle}: {done.final.candidate}, {len(members)} detectors, {size / 1e6:.2f} MB")
 
 
 def of(judged: Mapping[str, Any], note: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -221,13 +222,29 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 10,
     batch: Annotated[int, typer.Option(min=2, help="Images a step of fine-tuning.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate of fine-tuning.")] = 3e-4,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Table of boxes, in pixels of the files: train a detector that says where.")
+    ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option(help="`frozen`, `copies`, `trained`, `both`, `brief`; repeatable: folds choose.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Detector's card: where images come from, licence, what to cite.")] = "",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Detector's card: a known shortcut or limit; repeatable.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Detector: begin no training after so many; call again to go on.")
+    ] = 0,
     seed: Seed = 0,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Cross-validate by patient, beside the floors on the same folds, and make the bundle."""
     from osteon import verbs
 
     tuning = verbs.Tuning(backbone=backbone, weights=weights, epochs=epochs, batch=batch, learning_rate=learning_rate)
+    detecting = verbs.Detecting(tuple(detector or ["frozen"]), source, tuple(limit or ()), minutes)
+    chosen = settings.load()
     with bars("train", as_json) as progress:
         done = verbs.train(
             split,
@@ -235,8 +252,10 @@ def train(
             bank=features,
             images=images,
             tuning=tuning,
+            boxes=boxes,
+            detecting=detecting,
             seed=seed,
-            settings=settings.load(),
+            settings=replace(chosen, workers=workers) if workers else chosen,
             progress=progress,
         )
     show(done.said, done.figures, as_json)
@@ -279,29 +298,33 @@ def evaluate(
 app.command(epilog="Example: `osteon agreement ratings.csv --out work/agreement`")(cli_healing.agreement)
 
 
-@app.command(epilog="Example: `osteon read wrist.dcm --bundle work/model/bundle --out work/reading`")
+@app.command(epilog="Example: `osteon read wrist.dcm --out work/reading`")
 def read(
     files: Annotated[list[Path], typer.Argument(help="Files of one or several studies, or folders of them.")],
-    bundle: Annotated[Path, typer.Option(help="Bundle that `osteon train` wrote.")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle that `osteon train` wrote; default: the one that comes with osteon.")
+    ] = None,
     out: Out = Path("reading"),
     overlays: Annotated[bool, typer.Option(help="Write an overlay that shows where the model looked.")] = True,
     injured: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Healing score: when the bone broke; default: the first visit."),
     ] = None,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Read studies with a bundle: a probability and where the model looked, or the healing score over the months."""
     from osteon import verbs
 
+    chosen = settings.load()
     with bars("read", as_json) as progress:
         done = verbs.read(
             files,
-            bundle,
             out,
+            bundle=bundle,
             overlays=overlays,
             injured=injured.date() if injured else None,
-            settings=settings.load(),
+            settings=replace(chosen, workers=workers) if workers else chosen,
             progress=progress,
         )
     show(done.said, done.figures, as_json)

@@ -69,7 +69,7 @@ def demo(out: Path, plan: Plan, *, seed: int, workers: int, bars: Bars, tell: Ca
     # Studies of another seed: nothing of the path has seen them. Three studies of two images give six overlays.
     few = Plan(patients=3, fractured=1 / 3, syntaxes=plan.syntaxes)
     stage("phantom", lambda p: verbs.phantom(unseen, few, seed=seed + 1, progress=p))
-    reading = stage("read", lambda p: verbs.read([unseen], bundle, out / "reading", progress=p))
+    reading = stage("read", lambda p: verbs.read([unseen], out / "reading", bundle=bundle, progress=p))
     answers = pd.read_csv(unseen / "labels.csv")["fractured"].map({0: "no fracture", 1: "fracture"})
     tell(f"{'truth':<9} {', '.join(answers)}")
     said = f"\n{report.said}\nReport:   {out / 'report' / 'report.html'}\nOverlays: {out / 'reading' / 'overlays'}"

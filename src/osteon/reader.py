@@ -1,28 +1,39 @@
-"""Read a study with a bundle: the whole path on one page."""
+"""Read studies with a bundle: the whole path on one page, for a classifier and for a detector alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from osteon.dataset.frame import render
-from osteon.dataset.steps import apply
-from osteon.dicom.read import read as read_radiograph
-from osteon.errors import UnreadableImage
-from osteon.explain.maps import grad_cam, save_overlay
-from osteon.files import digest_of
-from osteon.learn.bundle import Bundle
+from osteon import files
+from osteon.dataset.to_read import Part, Taken, take_all
+from osteon.errors import CannotWrite
+from osteon.explain.maps import grad_cam, overlay
+from osteon.learn.bundle import Bundle, head_of
+from osteon.learn.bundle import load as classifier_in
+from osteon.learn.detector import bundle as detector_bundle
+from osteon.learn.detector.bundle import DetectorBundle, Member
+from osteon.learn.detector.lesions import on_file
+from osteon.learn.detector.network import STRIDES, DetectorNetwork
+from osteon.learn.detector.pictures import boxed, heat_of
 from osteon.learn.fuse import fused
 from osteon.tasks import TASKS
-from osteon.types import Finding, ImageReading, Radiograph, Reading, Refusal
+from osteon.types import Box, Finding, ImageReading, Progress, Reading, Refusal, silent
+
+Model = Bundle | DetectorBundle
+"""What answers yes or no."""
 
 
-def read(study: Sequence[Path], bundle: Bundle, *, overlays: Path | None = None) -> Reading:
+def read(study: Sequence[Path], bundle: Model, *, overlays: Path | None = None) -> Reading:
     """Read the images of one study: file → radiograph → recipe → network → calibration → decision.
 
     Args:
@@ -33,36 +44,58 @@ def read(study: Sequence[Path], bundle: Bundle, *, overlays: Path | None = None)
     Returns:
         The reading. Files that cannot be read are among its refusals; without any readable one `finding` is None.
     """
-    images, refusals, names = [], [], []
-    for path in study:
-        try:
-            radiograph = read_radiograph(path)
-            parts = apply(bundle.recipe, radiograph)
-        except UnreadableImage as error:
-            refusals.append(Refusal(str(path), error.code, error.message, error.remedy))
-            continue
-        names.append(radiograph.header.study)
-        images += [_read_part(path, number, part, bundle, overlays) for number, part in enumerate(parts)]
-    task, threshold = TASKS[bundle.task], bundle.thresholds[bundle.operating_point]
-    finding, decision = None, "not read"
-    if images:
-        probability = task.of_study([image.findings[0].probability for image in images])
-        finding, decision = Finding(task.positive, probability), task.decide(probability, threshold)
-    return Reading(
-        study=next(filter(None, names), ""),
-        images=tuple(images),
-        refusals=tuple(refusals),
-        finding=finding,
-        decision=decision,
-        threshold=threshold,
-        bundle=bundle.digest,
-        note=_note(bundle, len(images)),
+    return read_all([study], bundle, overlays=overlays)[0]
+
+
+def read_all(
+    studies: Sequence[Sequence[Path]],
+    bundle: Model,
+    *,
+    overlays: Path | None = None,
+    workers: int = 0,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> list[Reading]:
+    """Read studies, as `read` reads each; what is held of an image is given up once it is read.
+
+    Args:
+        studies: the files of each.
+        bundle: what `osteon train` made.
+        overlays: folder for one overlay (PNG) per image, or None for none.
+        workers: processes that read and prepare files; 0 does it here, which is quicker for a few.
+        threads: images that are looked at at the same time, each by one core: the same answers as with one.
+        progress: told of files read.
+    """
+    paths = [path for study in studies for path in study]
+    read_files: list[_File | None] = [None] * len(paths)
+    recipes = (bundle.recipe,) if isinstance(bundle, Bundle) else bundle.recipes
+    with closing(take_all(paths, recipes, workers=workers)) as taken:
+        for done, (place, file) in enumerate(_looked_at(taken, bundle, overlays, threads), start=1):
+            read_files[place] = file
+            progress(done, len(paths))
+    in_order = iter([file for file in read_files if file is not None])
+    return [_reading([next(in_order) for _ in study], bundle) for study in studies]
+
+
+def load(folder: Path, task: str | None = None) -> Model:
+    """The bundle in a folder, of a classifier or a detector; arguments and errors as `osteon.learn.bundle.load`."""
+    return (
+        detector_bundle.load(folder, task) if head_of(folder) == detector_bundle.HEAD else classifier_in(folder, task)
     )
 
 
-def ready(bundle: Bundle) -> Bundle:
-    """The bundle with its network made fast for reading: the same answers, to rounding, in about half the time."""
-    return replace(bundle, classifier=bundle.classifier.with_trunk(fused(bundle.classifier.trunk)))
+def ready(bundle: Model) -> Model:
+    """The bundle with its networks made fast for reading: the same answers, to rounding, in about half the time."""
+    if isinstance(bundle, Bundle):
+        return replace(bundle, classifier=bundle.classifier.with_trunk(fused(bundle.classifier.trunk)))
+    trunks = {id(member.network.trunk): member.network.trunk for member in bundle.members}
+    quick = {key: fused(trunk) for key, trunk in trunks.items()}
+
+    def made(member: Member) -> Member:
+        network = member.network
+        return replace(member, network=DetectorNetwork(quick[id(network.trunk)], network.detector.head).eval())
+
+    return replace(bundle, members=tuple(map(made, bundle.members)))
 
 
 def probability_of(pixels: NDArray[np.uint8], bundle: Bundle) -> float:
@@ -73,7 +106,98 @@ def probability_of(pixels: NDArray[np.uint8], bundle: Bundle) -> float:
     return float(bundle.calibration(score)[0])
 
 
-def _note(bundle: Bundle, images: int) -> str:
+@dataclass(frozen=True)
+class _File:
+    """What was read of a file."""
+
+    study: str
+    images: tuple[ImageReading, ...] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What a bundle says of a part of a file, and how that is drawn, (height, width, 3) RGB."""
+
+    probability: float
+    boxes: tuple[Box, ...]
+    picture: Callable[[], NDArray[np.uint8]]
+
+
+def _looked_at(
+    taken: Iterator[tuple[int, Taken]], bundle: Model, overlays: Path | None, threads: int
+) -> Iterator[tuple[int, _File]]:
+    """File by file what the bundle says, while a few more are under way: torch and OpenCV let go of Python's lock."""
+    waiting: deque[tuple[int, Future[_File]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for place, file in taken:
+            waiting.append((place, pool.submit(_read_file, file, bundle, overlays)))
+            if len(waiting) > 2 * threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for place, future in waiting:
+            yield place, future.result()
+
+
+def _read_file(file: Taken, bundle: Model, overlays: Path | None) -> _File:
+    images = [_read_part(file, number, part, bundle, overlays) for number, part in enumerate(file.parts)]
+    return _File(file.study, tuple(images), file.refusal)
+
+
+def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Path | None) -> ImageReading:
+    look = _classified(part, bundle) if isinstance(bundle, Bundle) else _detected(file, part, bundle)
+    name = ""
+    if overlays is not None:
+        # Named by digest: a file name may hold what identifies a patient.
+        name = f"{file.image}-{number}.png"
+        _save(overlays / name, look.picture())
+    finding = Finding(TASKS[bundle.task].positive, look.probability, look.boxes)
+    return ImageReading(str(file.path), file.image, (finding,), name, part.notes)
+
+
+def _classified(part: Part, bundle: Bundle) -> _Look:
+    (pixels,) = part.pixels
+    return _Look(probability_of(pixels, bundle), (), lambda: overlay(pixels, grad_cam(bundle.classifier, pixels)))
+
+
+def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
+    sight, first = bundle.see(part.pixels), part.pixels[0]
+
+    def picture() -> NDArray[np.uint8]:
+        heat = heat_of(sight.cells, STRIDES[0], bundle.members[0].size)
+        return boxed(overlay(first, heat), sight.corners, sight.scores)
+
+    return _Look(sight.probability, on_file(sight.corners, sight.scores, part.placement, file.size), picture)
+
+
+def _save(path: Path, picture: NDArray[np.uint8]) -> None:
+    done, encoded = cv2.imencode(".png", picture[..., ::-1])
+    if not done:
+        raise CannotWrite(f"{path} could not be encoded as PNG", remedy="check the size of the image")
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _reading(study: Sequence[_File], bundle: Model) -> Reading:
+    images = [image for file in study for image in file.images]
+    task, threshold = TASKS[bundle.task], bundle.thresholds[bundle.operating_point]
+    finding, decision = None, "not read"
+    if images:
+        probability = task.of_study([image.findings[0].probability for image in images])
+        finding, decision = Finding(task.positive, probability), task.decide(probability, threshold)
+    return Reading(
+        study=next((file.study for file in study if file.study), ""),
+        images=tuple(images),
+        refusals=tuple(file.refusal for file in study if file.refusal),
+        finding=finding,
+        decision=decision,
+        threshold=threshold,
+        bundle=bundle.digest,
+        note=_note(bundle, len(images)),
+    )
+
+
+def _note(bundle: Model, images: int) -> str:
     """How far the finding of a study may be trusted, of which so many images were read."""
     sentences = [bundle.calibration_note]
     if bundle.origin.data:
@@ -84,14 +208,3 @@ def _note(bundle: Bundle, images: int) -> str:
             "images: a study is called positive more easily than an image."
         )
     return " ".join(sentences)
-
-
-def _read_part(path: Path, number: int, part: Radiograph, bundle: Bundle, overlays: Path | None) -> ImageReading:
-    pixels = render(part)
-    image, overlay = digest_of(path)[:32], ""
-    if overlays is not None:
-        # Named by digest: a file name may hold what identifies a patient.
-        overlay = f"{image}-{number}.png"
-        save_overlay(overlays / overlay, pixels, grad_cam(bundle.classifier, pixels))
-    finding = Finding(TASKS[bundle.task].positive, probability_of(pixels, bundle))
-    return ImageReading(str(path), image, (finding,), overlay, (*part.header.notes, *part.notes))

@@ -101,7 +101,7 @@ def test_visits_of_a_patient_become_a_trajectory(healed: Path, tmp_path: Path) -
     truth = pd.read_parquet(healed / "cohort" / "truth.parquet")
     several = truth.groupby("patient").filter(lambda mine: mine["study"].nunique() > 1)
     mine = several[several["patient"] == several["patient"].iloc[0]]
-    done = verbs.read([healed / "cohort" / path for path in mine["image"]], healed / "model", tmp_path / "out")
+    done = verbs.read([healed / "cohort" / path for path in mine["image"]], tmp_path / "out", bundle=healed / "model")
     readings = done.figures["readings"]
     assert {reading["study"] for reading in readings} and len(readings) == mine["study"].nunique()
     months = sorted(mine.groupby("study")["month"].first())

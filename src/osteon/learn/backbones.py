@@ -6,7 +6,7 @@ by typing its timm name. How they are built stands in `osteon.learn.networks.arc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -273,8 +273,16 @@ def open_backbone(
     return Trunk(net, spec).eval()
 
 
-def rebuild(spec: TrunkSpec, state: stored.State, where: str) -> Trunk:
+def rebuild(
+    spec: TrunkSpec, state: stored.State, where: str, *, shorten: Callable[[Trunk], Trunk] | None = None
+) -> Trunk:
     """The trunk of a spec from its stored weights, in evaluation mode; needs no network.
+
+    Args:
+        spec: of the trunk.
+        state: its weights.
+        where: what they came from, for messages.
+        shorten: takes modules out of the new trunk, if the weights are of one without them.
 
     Raises:
         Mismatch: if `state`, which came from `where`, is not the weights that the spec names.
@@ -283,6 +291,7 @@ def rebuild(spec: TrunkSpec, state: stored.State, where: str) -> Trunk:
     net = build(spec.name)
     if len(spec.mean) != channels_of(spec.name):
         raise Mismatch(f"{spec} takes {channels_of(spec.name)} channels, not {len(spec.mean)}", remedy="make it again")
+    net = shorten(Trunk(net, spec)).net if shorten else net
     stored.fill(net, state, classifier=(), where=where)
     if stored.digest_of(net.state_dict()) != spec.digest:
         raise Mismatch(f"{where} does not hold the weights of {spec}", remedy="make it again, or copy it again")

@@ -6,7 +6,6 @@ origin), `README.md` the same for people. Nothing in it is code: a bundle from a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from osteon import files
 from osteon.dataset import steps
-from osteon.errors import BadTable, Mismatch, unknown_name
-from osteon.learn import weights
+from osteon.errors import BadTable, Mismatch
+from osteon.learn import answers, weights
 from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
 from osteon.learn.heads import Classifier, HeadForm
 from osteon.learn.origin import LIMITS, Figure, Origin
@@ -67,26 +65,14 @@ class Bundle:
     digest: str = ""
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise unknown_name("task", self.task, TASKS)
-        if self.operating_point not in self.thresholds:
-            raise unknown_name("operating point", self.operating_point, self.thresholds)
-        numbers = (*self.thresholds.values(), self.calibration.slope, self.calibration.intercept)
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("a threshold or the calibration is not a finite number")
+        answers.check(self.task, self.calibration, self.thresholds, self.operating_point)
         if min(self.size) < 1:
             raise ValueError(f"a size is positive, not {self.size}")
 
     @property
     def calibration_note(self) -> str:
         """How far a probability of this bundle may be trusted, for people."""
-        fitted = self.calibration
-        answer = TASKS[self.task].positive
-        note = f" {fitted.note.rstrip('.').capitalize()}." if fitted.note else ""
-        return (
-            f"Calibrated on {fitted.n} images, {fitted.prevalence:.0%} of them with the finding “{answer}”; "
-            f"where the finding is rarer or more common, or the images differ, the probability is off.{note}"
-        )
+        return answers.calibration_note(self.task, self.calibration)
 
     def describe(self) -> str:
         """The bundle in one sentence."""
@@ -109,20 +95,29 @@ def save(bundle: Bundle, folder: Path) -> Bundle:
         Mismatch: if the trunk's weights are not those that its spec names.
         CannotWrite: if the folder cannot be written; an earlier bundle in it is then as it was.
     """
+    unchanged(bundle.classifier.trunk)
     digest = write(
         folder,
-        bundle.classifier,
-        bundle.classifier.trunk,
+        bundle.classifier.state_dict(),
         describe=lambda digest: _to_json(bundle, digest),
         card_of=lambda digest: card(replace(bundle, digest=digest)),
     )
     return replace(bundle, digest=digest)
 
 
+def unchanged(trunk: Trunk) -> None:
+    """Nothing, if the weights of a trunk are those that its spec names.
+
+    Raises:
+        Mismatch: if they are not.
+    """
+    if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
+        raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before saving")
+
+
 def write(
     folder: Path,
-    network: nn.Module,
-    trunk: Trunk,
+    tensors: weights.State,
     *,
     describe: Callable[[str], dict[str, Any]],
     card_of: Callable[[str], str],
@@ -131,8 +126,7 @@ def write(
 
     Args:
         folder: of the bundle; an earlier one in it is replaced.
-        network: whose weights are kept.
-        trunk: the part of it whose spec names its weights.
+        tensors: its weights.
         describe: takes the digest of the weights to what `bundle.json` holds.
         card_of: takes the digest of `bundle.json`, which is the bundle's, to the card.
 
@@ -140,12 +134,10 @@ def write(
         The digest of the bundle.
 
     Raises:
-        Mismatch, CannotWrite: as `save`.
+        CannotWrite: as `save`.
     """
-    if weights.digest_of(trunk.net.state_dict()) != trunk.spec.digest:
-        raise Mismatch(f"the weights of {trunk.spec} were changed", remedy="call trunk.mark_trained before saving")
     with files.replacing_folder(folder) as temporary:
-        weights.write(temporary / WEIGHTS, network.state_dict())
+        weights.write(temporary / WEIGHTS, tensors)
         files.write_json(temporary / DESCRIPTION, describe(files.digest_of(temporary / WEIGHTS)))
         digest = files.digest_of(temporary / DESCRIPTION)
         (temporary / CARD).write_text(card_of(digest), encoding="utf-8")
@@ -192,7 +184,7 @@ def described(folder: Path, task: str | None = None, *, head: str = LINEAR) -> d
     if content.get("head", LINEAR) != head:
         raise Mismatch(
             f"the bundle {folder} has a head of the kind {content.get('head', LINEAR)!r}, not {head!r}",
-            remedy="a healing score and a yes or no are two kinds of bundle: pass one of the kind that is asked for",
+            remedy="classifier, detector and healing score are three kinds of bundle: pass one of the kind asked for",
         )
     return content
 
@@ -228,9 +220,7 @@ def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
         "trunk": asdict(bundle.classifier.trunk.spec),
         # Left out where it is the usual one, so that bundles from before there were others stay what they were.
         **({} if form == HeadForm() else {FORM: form.to_json()}),
-        "calibration": asdict(bundle.calibration),
-        "thresholds": dict(bundle.thresholds),
-        "operating_point": bundle.operating_point,
+        **answers.to_json(bundle.calibration, bundle.thresholds, bundle.operating_point),
         "weights_sha256": digest,
         "origin": bundle.origin.to_json(),
     }
@@ -241,22 +231,16 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
     form = HeadForm.from_json(content[FORM]) if FORM in content else HeadForm()
     spec = TrunkSpec.from_json(content["trunk"])
     classifier = _classifier(folder / WEIGHTS, str(content["weights_sha256"]), spec, form)
-    fitted = content["calibration"]
+    calibration, thresholds, operating_point = answers.from_json(content)
     return Bundle(
         classifier=classifier,
         recipe=steps.from_json(content["recipe"]),
         task=str(content["task"]),
-        calibration=Calibration(
-            slope=float(fitted["slope"]),
-            intercept=float(fitted["intercept"]),
-            n=int(fitted["n"]),
-            prevalence=float(fitted["prevalence"]),
-            note=str(fitted["note"]),
-        ),
-        thresholds={str(name): float(cut) for name, cut in content["thresholds"].items()},
+        calibration=calibration,
+        thresholds=thresholds,
         size=(height, width),
         origin=Origin.from_json(content["origin"]),
-        operating_point=str(content["operating_point"]),
+        operating_point=operating_point,
         digest=digest,
     )
 
@@ -277,10 +261,6 @@ def _classifier(path: Path, digest: str, spec: TrunkSpec, form: HeadForm) -> Cla
 def card(bundle: Bundle) -> str:
     """The bundle for people, as Markdown: what it answers, what was measured beside which floor, what it is not for."""
     task, trunk, origin = TASKS[bundle.task], bundle.classifier.trunk.spec, bundle.origin
-    cuts = [
-        f"| {name}{' (used)' if name == bundle.operating_point else ''} | {cut:.4f} |"
-        for name, cut in bundle.thresholds.items()
-    ]
     limits = (*LIMITS, bundle.calibration_note, *origin.limits)
     sections = (
         f"# {task.positive.capitalize()} or {task.negative}: an osteon bundle",
@@ -299,7 +279,7 @@ def card(bundle: Bundle) -> str:
                 f"- Code: osteon, commit {origin.commit or 'not known'}.",
             )
         ),
-        "\n".join(["| operating point | cut-off on the probability |", "|---|---|", *cuts]),
+        answers.cut_offs(bundle.thresholds, bundle.operating_point),
         f"Bundle {bundle.digest}",
     )
     return "\n\n".join(sections) + "\n"

@@ -87,7 +87,7 @@ def extract(
     workers = threads or torch.get_num_threads()
     ready = fused(trunk)
     done, pending, computed = 0, list[Row](), 0
-    with _one_core_each(), ThreadPoolExecutor(workers) as pool, appending(folder) as append:
+    with one_core_each(), ThreadPoolExecutor(workers) as pool, appending(folder) as append:
         groups = _groups(images, held.content, batch)
         for count, rows in _in_order(pool, ready, groups, _Wanted(flips, shape, strides), ahead=2 * workers):
             pending += rows
@@ -188,7 +188,7 @@ def _of_flips(
 
 
 @contextmanager
-def _one_core_each() -> Iterator[None]:
+def one_core_each() -> Iterator[None]:
     """Inside, a new thread's torch operations run on that thread alone: this scales better than sharing one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -7,14 +7,16 @@ coarse, and pooled ones have no place at all.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from osteon.errors import Mismatch
@@ -25,6 +27,8 @@ STRIDES = (8, 16)
 
 AS_IT_IS, MIRRORED = 0, 1
 """The flips of a bank, by their place in it."""
+
+_PROBE_SIDE = 96  # pixels of the blank image that shows which modules are called
 
 
 def maps_of(trunk: Trunk, grey: Tensor, strides: Sequence[int] = STRIDES) -> Tensor:
@@ -115,6 +119,37 @@ def stages_after(trunk: Trunk, first: int, last: int) -> list[str]:
             remedy=f"choose another backbone, e.g. {', '.join(BACKBONES)}",
         )
     return row[row.index(begin) + 1 : row.index(end) + 1]
+
+
+def cut_behind(trunk: Trunk, strides: Sequence[int]) -> Trunk:
+    """A copy, in evaluation mode, without the modules that no map at these strides needs: identities in their place.
+
+    Raises:
+        Mismatch: as `maps_of`.
+    """
+    net = copy.deepcopy(trunk.net).eval()
+    short = Trunk(net, replace(trunk.spec, d=channels_of(trunk, strides)[-1])).eval()
+    called = set[str]()
+    watched = [(name, module) for name, module in net.named_modules() if name and _holds_weights(module)]
+    handles = [
+        module.register_forward_hook(lambda module, given, result, name=name: called.add(name))
+        for name, module in watched
+    ]
+    side = max(_PROBE_SIDE, getattr(net, "smallest_side", 0))
+    try:
+        with torch.inference_mode():
+            maps_of(short, torch.zeros(1, 1, side, side, device=trunk.mean.device), strides)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, _ in watched:
+        if name not in called:
+            net.set_submodule(name, nn.Identity())
+    return short
+
+
+def _holds_weights(module: nn.Module) -> bool:
+    return bool([*module.parameters(recurse=False), *module.buffers(recurse=False)])
 
 
 def _stages(trunk: Trunk) -> list[dict[str, Any]]:

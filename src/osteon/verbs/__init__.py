@@ -5,6 +5,7 @@ that `osteon --help` is quick.
 """
 
 from osteon.verbs.data import healing, hospital, phantom, prepare, split
+from osteon.verbs.detecting import Detecting, train_detector
 from osteon.verbs.folders import Done
 from osteon.verbs.intake import export, ingest
 from osteon.verbs.judgement import evaluate
@@ -14,6 +15,7 @@ from osteon.verbs.ratings import agreement
 from osteon.verbs.reading import read
 
 __all__ = [
+    "Detecting",
     "Done",
     "Tuning",
     "agreement",
@@ -30,4 +32,5 @@ __all__ = [
     "read",
     "split",
     "train",
+    "train_detector",
 ]

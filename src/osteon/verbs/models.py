@@ -12,6 +12,7 @@ from osteon.errors import BadTable
 from osteon.settings import Settings
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Estimate, Progress, silent
+from osteon.verbs.detecting import Detecting, train_detector
 from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, estimate_of, manifest_of, pictures
 from osteon.verbs.grading import train_healing
 
@@ -84,6 +85,8 @@ def train(
     bank: Path | None = None,
     images: Path | None = None,
     tuning: Tuning | None = None,
+    boxes: Path | None = None,
+    detecting: Detecting | None = None,
     seed: int = 0,
     settings: Settings | None = None,
     progress: Progress = silent,
@@ -95,19 +98,28 @@ def train(
         out: folder for the results.
         bank: what `features` wrote, to train a head on a frozen backbone, or a healing score if it holds maps; or
         images: what `prepare` wrote, to fine-tune the whole network as `tuning` says.
-        tuning: how to fine-tune.
+        tuning: how to fine-tune; of a detector, its backbone and weights.
+        boxes: table of boxes, to train a detector (`train_detector`) on the images that were split.
+        detecting: how to.
         seed: of fine-tuning, and of the bootstrap behind the bundle's figures.
         settings: of this machine.
         progress: told of steps done.
 
     Raises:
-        BadTable: unless exactly one of `bank` and `images` is given.
+        BadTable: unless exactly one of `bank` and `images` is given, or boxes without a bank.
     """
     from osteon.dataset import journal, steps
     from osteon.evaluate.report import evaluate
     from osteon.learn.bank import FeatureBank
     from osteon.learn.bundle import Bundle, save
 
+    if boxes is not None:
+        if bank is not None:
+            raise BadTable("a detector makes its own maps", remedy="leave --features out")
+        chosen = tuning or Tuning()
+        trunk = _trunk(chosen.backbone, chosen.weights, "", settings or Settings())
+        how: dict[str, Any] = {"boxes": boxes, "trunk": trunk, "how": detecting, "images": images, "seed": seed}
+        return train_detector(split, out, **how, settings=settings, progress=progress)
     if (bank is None) == (images is None):
         raise BadTable("train needs a feature bank or prepared images", remedy="pass either --features or --images")
     if bank is not None and FeatureBank.open(bank).maps:

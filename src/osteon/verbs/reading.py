@@ -7,19 +7,26 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
+import osteon
 from osteon import files, runs
 from osteon.errors import NotFound, UnreadableImage
 from osteon.settings import Settings
 from osteon.tasks.rust import Score
-from osteon.types import Progress, Reading, VisitReading, silent
+from osteon.types import ImageReading, Progress, Reading, VisitReading, silent
 from osteon.verbs.folders import BUNDLE, OVERLAYS, READINGS, Done
+
+SHIPPED = Path(osteon.__file__).parent / "bundles" / "fracatlas"
+"""The bundle that comes with osteon, which reads where none is named."""
+
+MANY = 16
+"""Files from which on worker processes are worth their start."""
 
 
 def read(
     paths: Sequence[Path],
-    bundle: Path,
     out: Path,
     *,
+    bundle: Path | None = None,
     overlays: bool = True,
     injured: date | None = None,
     settings: Settings | None = None,
@@ -32,48 +39,68 @@ def read(
 
     Args:
         paths: files of one or several studies, or folders of them.
-        bundle: what `train` wrote, or the `bundle` folder in it.
         out: folder of the readings.
+        bundle: what `train` wrote, or the `bundle` folder in it; None takes the one that comes with osteon.
         overlays: whether to write overlays; the healing score has none.
         injured: when the bone broke, for months since then; None counts from each patient's first visit.
         settings: of this machine.
-        progress: told of studies read.
+        progress: told of files read.
 
     Raises:
+        NotFound: if no bundle was named and this osteon comes with none.
         UnreadableImage: if not one of the files can be read.
     """
     import torch
 
-    from osteon.learn.bundle import LINEAR, head_of
+    from osteon.learn.bundle import head_of
+    from osteon.learn.healing.bundle import HEAD as HEALING
 
+    settings = settings or Settings()
     # Threads that share one image wait for each other: seconds on a busy machine, for little gain on a quiet one.
-    torch.set_num_threads(settings.threads if settings and settings.threads else 1)
-    bundle = bundle / BUNDLE if (bundle / BUNDLE).is_dir() else bundle
+    torch.set_num_threads(settings.threads or 1)
+    named, bundle = bundle is not None, _bundle_at(bundle)
     arguments = {"files": sum(map(len, studies := _studies(paths))), "overlays": overlays, "bundle": bundle}
     with runs.recording("read", out, arguments, inputs=[bundle]) as result:
         readings: list[Reading] | list[VisitReading]
-        if head_of(bundle) == LINEAR:
-            readings, said = _findings(studies, bundle, out / OVERLAYS if overlays else None, progress)
-        else:
+        if head_of(bundle) == HEALING:
             readings, said = _visits(studies, bundle, out, injured, progress)
+        else:
+            readings, said = _findings(studies, bundle, out / OVERLAYS if overlays else None, settings, progress)
         files.write_json(out / READINGS, [asdict(reading) for reading in readings])
         images = sum(len(reading.images) for reading in readings)
         result |= {"studies": len(readings), "images": images, "bundle": readings[0].bundle}
-    said.append("Research software, not a medical device.")
+    if not named:
+        said.append("No bundle was named: this was the one that comes with osteon.")
+    said.append("Research use only: osteon is not a medical device.")
     return Done("\n".join(said), {"readings": [asdict(reading) for reading in readings]})
 
 
+def _bundle_at(given: Path | None) -> Path:
+    """The folder of the bundle that reads.
+
+    Raises:
+        NotFound: if none was named and there is none.
+    """
+    if given is None:
+        return files.must_exist(SHIPPED, remedy="name a bundle that `osteon train` wrote: --bundle FOLDER")
+    return given / BUNDLE if (given / BUNDLE).is_dir() else given
+
+
 def _findings(
-    studies: Sequence[Sequence[Path]], bundle: Path, overlays: Path | None, progress: Progress
+    studies: Sequence[Sequence[Path]], bundle: Path, overlays: Path | None, settings: Settings, progress: Progress
 ) -> tuple[list[Reading], list[str]]:
     from osteon import reader
-    from osteon.learn.bundle import load
 
-    loaded = reader.ready(load(bundle, task="fracture"))
-    readings = []
-    for done, study in enumerate(studies, start=1):
-        readings.append(reader.read(study, loaded, overlays=overlays))
-        progress(done, len(studies))
+    loaded = reader.ready(reader.load(bundle, task="fracture"))
+    many = sum(map(len, studies)) >= MANY
+    readings = reader.read_all(
+        studies,
+        loaded,
+        overlays=overlays,
+        workers=settings.worker_count if many else 0,
+        threads=settings.threads or settings.worker_count if many else 1,
+        progress=progress,
+    )
     _must_hold_an_image(readings)
     said = [_said(reading) for reading in readings]
     return readings, [*said, *dict.fromkeys(reading.note for reading in readings), loaded.describe()]
@@ -132,10 +159,20 @@ def _said_of_visit(reading: VisitReading, score: Score) -> str:
 def _said(reading: Reading) -> str:
     lines = [f"not read: {refusal.path}: {refusal.reason}; {refusal.remedy}" for refusal in reading.refusals]
     if reading.finding:
-        names = ", ".join(image.path for image in reading.images)
+        names = ", ".join(map(_with_places, reading.images))
         figures = f"probability {reading.finding.probability:.2f}, cut-off {reading.threshold:.2f}"
         lines.insert(0, f"{reading.decision}: {figures} ({names})")
     return "\n".join(lines)
+
+
+def _with_places(image: ImageReading) -> str:
+    """The name of an image, and where to look in it first: the box of the highest score, in pixels of the file."""
+    boxes = [box for finding in image.findings for box in finding.boxes]
+    if not boxes:
+        return image.path
+    x, y, width, height = (round(side) for side in (boxes[0].x, boxes[0].y, boxes[0].width, boxes[0].height))
+    more = f", and {len(boxes) - 1} more" if len(boxes) > 1 else ""
+    return f"{image.path}: look at {width} × {height} px from ({x}, {y}){more}"
 
 
 def _studies(paths: Sequence[Path]) -> list[list[Path]]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from osteon.evaluate.intervals import point
 from osteon.evaluate.places import Boxes, PlaceTables
 from osteon.evaluate.thresholds import choose
 from osteon.learn.detector.box_targets import Cells, Floats, grid_of
-from osteon.learn.detector.lesions import BoxRule, boxes_of, peak_of
+from osteon.learn.detector.lesions import BoxRule, boxes_of, on_grid, peak_of
 from osteon.learn.detector.network import STRIDES
 from osteon.learn.detector.runs import Told
 from osteon.learn.floors import floors
@@ -63,7 +62,7 @@ class DetectorCrossValidation:
         final: what all folds together chose.
         rules, rule: likewise, how boxes are drawn.
         calibration: of the final model's scores, fitted on out-of-fold scores.
-        thresholds: operating point → cut-off on the calibrated out-of-fold probabilities.
+        thresholds: operating point → cut-off on the final model's probability, chosen on out-of-fold scores.
         notes: model name → what its reader should know.
     """
 
@@ -122,7 +121,6 @@ def cross_validate_detector(
     progress(steps, steps)
     own_rows = as_predictions(model, manifest, layout, found.score, found.probability)
     points, drawn = _places(manifest, layout, cells, found, rules, first.size)
-    labelled = layout.labelled
     return DetectorCrossValidation(
         predictions=pd.concat([own_rows, beside.predictions], ignore_index=True),
         points=points,
@@ -132,7 +130,7 @@ def cross_validate_detector(
         rules=tuple(rules[:-1]),
         rule=rules[-1],
         calibration=found.calibration,
-        thresholds=choose(found.probability[labelled], layout.target[labelled]),
+        thresholds=_thresholds(layout, scores[found.final], found.calibration),
         notes=beside.notes | {model: _said(candidates, settings, found, rules)},
     )
 
@@ -178,6 +176,16 @@ def _settings(candidates: Mapping[str, Sequence[Told]]) -> list[Setting]:
     return [Setting(name, k) for k in range(max(lengths.values())) for name in candidates if k < lengths[name]]
 
 
+def _thresholds(layout: Layout, scores: Array, calibration: Calibration) -> dict[str, float]:
+    """Cut-offs on the final model's scale: its calibration of the out-of-fold scores (models, n) that it was fitted to.
+
+    Each fold has a calibration of its own, and probabilities on several scales have no common cut-off.
+    """
+    rows = np.flatnonzero(layout.labelled)
+    model = [layout.left_out.index((fold,)) for fold in layout.fold[rows].tolist()]
+    return choose(calibration(scores[model, rows]), layout.target[rows])
+
+
 def _mean_score(detectors: Sequence[Told], place: int) -> Array:
     """(models, n)"""
     return np.asarray(np.mean([told.scores[place] for told in detectors], axis=0))
@@ -216,18 +224,10 @@ class _Maps:
     def _said(self, left_out: tuple[int, ...]) -> tuple[NDArray[np.intp], Cells]:
         number = self.detectors[0].layout.left_out.index(left_out)
         asked = [told.cells(self.place, number) for told in self.detectors]
-        return asked[0][0], np.mean([_resized(maps, self.grid) for _, maps in asked], axis=0)
+        return asked[0][0], np.mean([on_grid(maps, self.grid) for _, maps in asked], axis=0)
 
     def _empty(self) -> Cells:
         return np.full((len(self.detectors[0].layout.fold), *self.grid), np.nan, np.float32)
-
-
-def _resized(cells: Cells, shape: tuple[int, int]) -> Cells:
-    """Maps (m, h, w) on another grid over the same images."""
-    if cells.shape[1:] == shape:
-        return cells
-    on_grid = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in cells]
-    return np.array(on_grid, np.float32).reshape(-1, *shape)
 
 
 def _best_rule(cells: Cells, truth: Sequence[Floats], size: tuple[int, int], layout: Layout) -> BoxRule:

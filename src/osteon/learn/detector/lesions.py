@@ -89,6 +89,14 @@ def boxes_of(
     return np.concatenate(found), np.array(scores)
 
 
+def on_grid(cells: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Lesion maps (m, h, w) on another grid over the same images."""
+    if cells.shape[1:] == shape:
+        return cells
+    moved = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in cells]
+    return np.array(moved, np.float32).reshape(-1, *shape)
+
+
 def on_file(corners: Floats, scores: Floats, placement: Placement, size: tuple[int, int]) -> tuple[Box, ...]:
     """Boxes found in a prepared image as boxes on the file that it was made from, for an `osteon.types.Finding`.
 

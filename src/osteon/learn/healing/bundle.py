@@ -23,7 +23,7 @@ from osteon.errors import Mismatch, unknown_name
 from osteon.learn import weights
 from osteon.learn.backbones import TrunkSpec, rebuild
 from osteon.learn.batches import as_input
-from osteon.learn.bundle import DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, understood, write
+from osteon.learn.bundle import DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, unchanged, understood, write
 from osteon.learn.healing.cortex_reader import BATCH, CortexNetwork, CortexReader
 from osteon.learn.multiview import COVERAGE, CortexScores, Fusion, Visits, visits_of
 from osteon.learn.ordinal import CumulativeLink
@@ -131,10 +131,10 @@ def save(bundle: HealingBundle, folder: Path) -> HealingBundle:
         Mismatch: if the trunk's weights are not those that its spec names.
         CannotWrite: if the folder cannot be written; an earlier bundle in it is then as it was.
     """
+    unchanged(bundle.network.trunk)
     digest = write(
         folder,
-        bundle.network,
-        bundle.network.trunk,
+        bundle.network.state_dict(),
         describe=lambda digest: _to_json(bundle, digest),
         card_of=lambda digest: card(replace(bundle, digest=digest)),
     )
