@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from osteon.errors import BadTable, TooFewCases
 from osteon.evaluate.metrics import Floats
+from osteon.evaluate.patient_quantiles import fewest, highest, tightest
 
 ERROR_RATE = 0.10
 
@@ -23,8 +24,6 @@ EVERYONE = ""
 
 POSITIVE, NEGATIVE, INCONCLUSIVE, UNAVAILABLE = "positive", "negative", "inconclusive", "not available"
 ANSWERS = (POSITIVE, INCONCLUSIVE, NEGATIVE, UNAVAILABLE)
-
-_ROUNDING = 1e-9  # sums of shares such as three thirds miss a whole number by the last bits
 
 
 @dataclass(frozen=True)
@@ -107,38 +106,6 @@ class Conformal:
         return Sets(positive & available, negative & available, available)
 
 
-def fewest(error_rate: float) -> int:
-    """The smallest number of patients of whom all may be within a limit that holds at this error rate.
-
-    The limit takes in ⌈(n + 1)(1 - error rate)⌉ of n patients: more than there are, unless n ≥ 1 / error rate - 1.
-    """
-    return math.ceil(1 / error_rate - 1 - _ROUNDING)
-
-
-def highest(value: ArrayLike, group: ArrayLike, error_rate: float) -> float:
-    """The limit that an image of a new patient exceeds with a chance of at most `error_rate`; inf for too few patients.
-
-    With one image per patient this is the ⌈(n + 1)(1 - error rate)⌉-th smallest value, the quantile of split conformal
-    prediction (Papadopoulos et al. 2002; Lei et al. 2018, theorem 2). A patient of m images has m values of weight
-    1 / m (Lee, Barber & Willett 2023, hierarchical conformal prediction): patients are exchangeable, while images of
-    one patient are not independent. The promise is then for one image, drawn at random from those of a new patient.
-
-    Args:
-        value: (n,) values.
-        group: (n,) patient of each.
-        error_rate: in 0..1 exclusive.
-    """
-    values = np.asarray(value, float)
-    number, images = np.unique(np.asarray(group), return_inverse=True, return_counts=True)[1:]
-    wanted = (len(images) + 1) * (1 - error_rate)
-    if not len(images) or wanted > len(images) + _ROUNDING:
-        return math.inf
-    order = np.argsort(values, kind="stable")
-    taken_in = np.cumsum(1 / images[number[order]])
-    place = np.searchsorted(taken_in, wanted - _ROUNDING * len(values))
-    return float(values[order[min(int(place), len(values) - 1)]])
-
-
 def fit(
     value: ArrayLike,
     target: ArrayLike,
@@ -146,6 +113,7 @@ def fit(
     *,
     error_rate: float = ERROR_RATE,
     stratum: ArrayLike | None = None,
+    proven: bool = False,
 ) -> Conformal:
     """Find the limits of both classes on patients that the model has not seen.
 
@@ -153,12 +121,16 @@ def fit(
     among the others, whatever their shares. With strata it holds in each of them (Mondrian; Vovk et al. 2005, section
     4.5). It is an average over calibration sets: with few patients, that of one set may lie off it.
 
+    The limits are those of `tightest`, which keep to the error rate where patients have several images; with `proven`
+    they are those of `highest`, which are too careful then, but hold by a theorem. With one image each both are one.
+
     Args:
         value: (n,) rising with the finding; for several models, a probability that each calibrated by itself.
         target: (n,) 0 or 1.
         group: (n,) patient of each case.
         error_rate: share of each class that may be left out, in 0..1 exclusive.
         stratum: (n,) names of views or body parts, each to have limits of its own; None for the same for everyone.
+        proven: whether the error rate must never be exceeded, at the price of more inconclusive cases.
 
     Raises:
         BadTable: for an error rate outside 0..1 exclusive, or a value that is not finite.
@@ -176,7 +148,7 @@ def fit(
     for name in np.unique(names):
         for of_positives in (True, False):
             rows = (names == name) & (positive == of_positives)
-            limits.append(_limit(str(name), of_positives, values[rows], patient[rows], error_rate))
+            limits.append(_limit(str(name), of_positives, values[rows], patient[rows], error_rate, proven))
     return Conformal(error_rate, tuple(limits))
 
 
@@ -208,10 +180,12 @@ def cross_fitted(
     return Sets(*parts)
 
 
-def _limit(stratum: str, positive: bool, values: Floats, group: NDArray[np.generic], error_rate: float) -> Limit:
+def _limit(
+    stratum: str, positive: bool, values: Floats, group: NDArray[np.generic], error_rate: float, proven: bool
+) -> Limit:
     patients, needed = len(np.unique(group)), fewest(error_rate)
     sign = -1.0 if positive else 1.0  # the positives' limit is a lower one
-    found = sign * highest(sign * values, group, error_rate)
+    found = sign * (highest if proven else tightest)(sign * values, group, error_rate)
     if math.isfinite(found):
         return Limit(stratum, positive, found, len(values), patients)
     of = f"{POSITIVE if positive else NEGATIVE} cases" + (f" of {stratum}" if stratum else "")

@@ -20,7 +20,7 @@ from osteon.dataset.bodypart import PARTS
 from osteon.dataset.steps.bodyparts import part_of
 from osteon.dataset.steps.polarity import whiteness
 from osteon.errors import Mismatch, TooFewCases, UnreadableImage
-from osteon.evaluate.conformal import fewest, highest
+from osteon.evaluate.patient_quantiles import fewest, highest
 from osteon.types import Header
 
 Features = NDArray[np.floating]
@@ -170,8 +170,8 @@ def fit_guard(
     """Learn what the images of training are like.
 
     The limits are found on patients whose images had no part in the components they are measured by (five folds), and
-    hold for patients, not images (`osteon.evaluate.conformal.highest`). Half of the false alarms are granted to the
-    distance and half to the polarity. Deterministic.
+    hold for patients, not images (`osteon.evaluate.patient_quantiles.highest`). Half of the false alarms are granted to
+    the distance and half to the polarity. Deterministic.
 
     Args:
         features: (n, flips, d) of the training images.
