@@ -87,7 +87,7 @@ class Guard:
         return _residual(features.mean(axis=1), self.centre, self.scale, self.components)
 
     def why_not(self, pixels: NDArray[np.uint8], features: Features, header: Header) -> UnreadableImage | None:
-        """Why an image should not be read, or None if nothing speaks against it; the cheapest reason first.
+        """Why an image should not be read, or None if nothing speaks against it.
 
         Args:
             pixels: (height, width) uint8, as prepared for the network.
@@ -106,13 +106,6 @@ class Guard:
             return UnreadableImage(
                 "blank", f"its grey values differ by {high - low:.0f} of 255", remedy="check exposure and window"
             )
-        white = whiteness(pixels)
-        if white < self.darkest:
-            return UnreadableImage(
-                "inverted",
-                "it shows bone dark on a light ground, and the recipe has left it so",
-                remedy="correct the photometric interpretation of the file, or its window",
-            )
         ratio = float(self.distance(features[None])[0]) / self.farthest
         if ratio > 1:
             return UnreadableImage(
@@ -120,6 +113,13 @@ class Guard:
                 f"it is unlike the {self.images} images that the model learnt from: {ratio:.2f} times as far from them "
                 "as the limit",
                 remedy="check that it is a radiograph of a part that the model was trained on",
+            )
+        # After the distance: of what is no radiograph, the odds of white bone say nothing.
+        if whiteness(pixels) < self.darkest:
+            return UnreadableImage(
+                "inverted",
+                "it shows bone dark on a light ground, and the recipe has left it so",
+                remedy="correct the photometric interpretation of the file, or its window",
             )
         return None
 
@@ -206,7 +206,9 @@ def fit_guard(
     )
 
 
-def _space(rows: NDArray[np.float32], components: int) -> tuple[NDArray[np.float32], ...]:
+def _space(
+    rows: NDArray[np.float32], components: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Centre, scale and components of training features (n, d)."""
     centre, scale = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(scale > 1e-6 * (np.abs(centre) + 1), scale, 1).astype(np.float32)  # constant but for rounding
