@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 
 from osteon import files, reader
+from osteon.dataset.frame import frame_of, render
 from osteon.dataset.ingest import ingest
 from osteon.dataset.pipeline import prepare
-from osteon.dataset.steps import ColourInversion, FitSquare
+from osteon.dataset.placement import Placement
+from osteon.dataset.steps import ColourInversion, FitSquare, apply
+from osteon.dicom.read import read as read_radiograph
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.bundle import Bundle, Origin
+from osteon.learn.detector.lesions import on_file
 from osteon.learn.features import extract
 from osteon.learn.heads import Classifier
 from osteon.learn.logistic import LinearHead
 from osteon.tasks import FRACTURE
 from osteon.types import Calibration
 from tests.dicom.making import a_dataset, a_file, stored_values
+from tests.learn import detectors
 from tests.learn.nets import TINY
 from tests.make import a_radiograph
 
@@ -125,3 +130,35 @@ def test_overlays_are_named_by_what_was_read_not_by_its_file_name(
     names = [image.overlay for image in reading.images]
     assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == sorted(names)
     assert names == [f"{files.digest_of(path)[:32]}-0.png" for path in study]
+
+
+def test_a_detector_reads_a_study_with_boxes_on_each_file(study: list[Path], tmp_path: Path) -> None:
+    detector = detectors.a_bundle(detectors.a_member(0), detectors.a_member(1, 128))
+    reading = reader.read(study, detector, overlays=tmp_path / "overlays")
+    assert reading.finding is not None and reading.finding.boxes == ()
+    probabilities = []
+    for path, image in zip(study, reading.images, strict=True):
+        radiograph = read_radiograph(path)
+        shown = [apply(recipe, radiograph)[0] for recipe in detector.recipes]
+        sight = detector.see([render(one) for one in shown])
+        (finding,) = image.findings
+        assert finding.probability == sight.probability
+        wanted = on_file(sight.corners, sight.scores, Placement.of(frame_of(shown[0])), radiograph.pixels.shape)
+        assert finding.boxes == wanted
+        probabilities.append(finding.probability)
+        assert cv2.imread(str(tmp_path / "overlays" / image.overlay)).shape == (96, 96, 3)
+    assert any(image.findings[0].boxes for image in reading.images)
+    assert reading.finding.probability == max(probabilities)
+    assert "120 images" in reading.note and "CC BY 4.0" in reading.note and "largest of its images" in reading.note
+
+
+def test_many_studies_are_read_as_each_of_them_is(study: list[Path], tmp_path: Path) -> None:
+    detector = detectors.a_bundle()
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n no more")
+    studies = [study[:2], [broken], [*study[2:], broken]]
+    told: list[tuple[int, int]] = []
+    whole = reader.read_all(studies, detector, workers=1, threads=2, progress=lambda *now: told.append(now))
+    assert whole == [reader.read(one, detector) for one in studies]
+    assert [[r.code for r in one.refusals] for one in whole] == [[], ["undecodable"], ["undecodable"]]
+    assert whole[1].finding is None and told[-1] == (6, 6)

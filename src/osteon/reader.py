@@ -32,6 +32,9 @@ from osteon.types import Box, Finding, ImageReading, Progress, Reading, Refusal,
 Model = Bundle | DetectorBundle
 """What answers yes or no."""
 
+FAINT = 0.01
+"""Score below which a box is in the reading and not in the overlay: it would point where there is next to nothing."""
+
 
 def read(study: Sequence[Path], bundle: Model, *, overlays: Path | None = None) -> Reading:
     """Read the images of one study: file → radiograph → recipe → network → calibration → decision.
@@ -164,8 +167,8 @@ def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
     sight, first = bundle.see(part.pixels), part.pixels[0]
 
     def picture() -> NDArray[np.uint8]:
-        heat = heat_of(sight.cells, STRIDES[0], bundle.members[0].size)
-        return boxed(overlay(first, heat), sight.corners, sight.scores)
+        heat, clear = heat_of(sight.cells, STRIDES[0], bundle.members[0].size), sight.scores >= FAINT
+        return boxed(overlay(first, heat), sight.corners[clear], sight.scores[clear])
 
     return _Look(sight.probability, on_file(sight.corners, sight.scores, part.placement, file.size), picture)
 

@@ -159,7 +159,8 @@ def _said_of_visit(reading: VisitReading, score: Score) -> str:
 def _said(reading: Reading) -> str:
     lines = [f"not read: {refusal.path}: {refusal.reason}; {refusal.remedy}" for refusal in reading.refusals]
     if reading.finding:
-        names = ", ".join(map(_with_places, reading.images))
+        positive = reading.finding.probability >= reading.threshold
+        names = ", ".join(_with_places(image) if positive else image.path for image in reading.images)
         figures = f"probability {reading.finding.probability:.2f}, cut-off {reading.threshold:.2f}"
         lines.insert(0, f"{reading.decision}: {figures} ({names})")
     return "\n".join(lines)

@@ -12,6 +12,9 @@ from osteon.learn.detector.box_targets import Floats
 LINE = (120, 220, 255)
 """RGB of boxes: light blue, which neither bone nor the colours of a map have."""
 
+SHADE = (10, 20, 30)
+"""RGB of the rim round their scores."""
+
 _MARGIN = 4  # pixels between a box and its score
 
 
@@ -40,5 +43,6 @@ def boxed(picture: NDArray[np.uint8], corners: Floats, scores: Floats) -> NDArra
         (wide, high), _ = cv2.getTextSize(text, font, size, 1)
         above = first[1] - _MARGIN if first[1] - _MARGIN - high >= 0 else last[1] + _MARGIN + high
         place = (max(0, min(first[0], picture.shape[1] - wide)), min(above, picture.shape[0] - 1))
-        cv2.putText(drawn, text, place, font, size, LINE, 1, cv2.LINE_AA)
+        for colour, thickness in ((SHADE, 3), (LINE, 1)):  # first a dark rim: the score may lie on bone
+            cv2.putText(drawn, text, place, font, size, colour, thickness, cv2.LINE_AA)
     return drawn
