@@ -18,6 +18,7 @@ class Name(StrEnum):
 
     hong2023 = "hong2023"
     kim2018 = "kim2018"
+    decid2021 = "decid2021"
 
 
 class Scale(StrEnum):
@@ -43,7 +44,9 @@ def experiment(
     ] = None,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(help="NAME or NAME=WEIGHTS: the frozen backbones; repeatable if it compares them."),
+        typer.Option(
+            help="NAME or NAME=WEIGHTS: the backbones, frozen or beside the study's; repeatable if it compares them."
+        ),
     ] = None,
     inception: Annotated[
         bool, typer.Option("--inception", help="hong2023: also train InceptionV3 end to end.")

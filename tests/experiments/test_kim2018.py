@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from osteon.cli import app
 from osteon.errors import BadTable, Diverged, TooFewCases, UnknownName
 from osteon.evaluate.report import plain
-from osteon.experiments import EXPERIMENTS
+from osteon.experiments import EXPERIMENTS, beside
 from osteon.experiments.kim2018 import judged, pictures, stages
 from osteon.experiments.kim2018.cohort import TENTHS, TEST, VALIDATION, Cohort, cohort_of
 from osteon.experiments.kim2018.plan import PUBLISHED, SCALES, THE_STUDYS, compared, plan_of
@@ -253,7 +253,7 @@ def test_the_rates_looked_at_contain_the_study_s_own_run() -> None:
 def a_judged_table(signal: float = 1.5) -> tuple[Augmented, pd.DataFrame]:
     images = some_images(signal=signal)
     done = {protocol: learn(images, protocol, QUICK, seed=0) for protocol in PROTOCOLS}
-    return images, judged.opened(judged.predictions(images, done, some_floors(images)), answers_of(images))
+    return images, beside.opened(judged.predictions(images, done, some_floors(images)), answers_of(images))
 
 
 def test_the_figures_of_the_final_set_by_another_road() -> None:
@@ -299,10 +299,10 @@ def test_by_copy_there_are_no_validation_rows_and_an_image_without_answer_is_lef
     answers = answers_of(images).reset_index(drop=True)
     answers.loc[0, "target"] = pd.NA
     done = {protocol: learn(images, protocol, QUICK, seed=0) for protocol in PROTOCOLS}
-    fewer = judged.opened(judged.predictions(images, done, some_floors(images)), answers)
+    fewer = beside.opened(judged.predictions(images, done, some_floors(images)), answers)
     assert len(table) - len(fewer) == 3  # of both models and the floor
     with pytest.raises(BadTable, match="no sealed target"):
-        judged.opened(judged.predictions(images, done, some_floors(images)), answers.iloc[1:])
+        beside.opened(judged.predictions(images, done, some_floors(images)), answers.iloc[1:])
 
 
 def test_the_floors_never_see_what_the_model_does_not_learn_from(tmp_path: Path) -> None:

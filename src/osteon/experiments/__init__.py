@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osteon.experiments.around import Run
+    from osteon.types import Recipe
 
 
 class Plan(Protocol):
@@ -47,6 +48,9 @@ class Study(Protocol):
 
     def phantom_of(self, plan: Any) -> Any:
         """The plan of the phantom cohort that stands in where no data are given."""
+
+    def forms_of(self, plan: Any) -> Mapping[str, Recipe]:
+        """Further forms in which the images are prepared: name → recipe, which splits none; {} where one is enough."""
 
     def cohort_of(self, manifest: pd.DataFrame, images: Mapping[str, Path]) -> Any:
         """The images of a split manifest that the experiment can use."""
@@ -92,6 +96,12 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "kim2018": Experiment(
         "osteon.experiments.kim2018",
         "fractures of the wrist on lateral radiographs, by retraining a top layer",
+        task="fracture",
+        phantom="phantom",
+    ),
+    "decid2021": Experiment(
+        "osteon.experiments.decid2021",
+        "fractures in studies of the wrist, and how small the images may be",
         task="fracture",
         phantom="phantom",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,19 @@ Bars = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True, eq=False)
+class InForm:
+    """The images of a manifest as a recipe prepared them.
+
+    Attributes:
+        images: image → prepared PNG.
+        placements: image → where it lies in its file, as `osteon.dataset.placement.Placement` reads it.
+    """
+
+    images: Mapping[str, Path]
+    placements: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """Everything around the experiment that is no setting of it.
 
@@ -43,6 +56,9 @@ class Run:
         phantom: whether the data are simulated.
         workers: processes of the searches. threads: of the backbones; 0 for as many as torch would use.
         bars: makes a progress bar for a stage. tell: is given a sentence after each.
+        forms: name of a further form of the plan → the images in it.
+        truth: what is true of the images of a phantom cohort that was made for this run, by `image`, answers of the
+            sealed part among it; None for other data.
     """
 
     out: Path
@@ -55,6 +71,8 @@ class Run:
     threads: int
     bars: Bars
     tell: Tell
+    forms: Mapping[str, InForm] = field(default_factory=dict)
+    truth: Callable[[], pd.DataFrame | None] = lambda: None
 
     @property
     def stages(self) -> Path:

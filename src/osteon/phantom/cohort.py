@@ -20,7 +20,7 @@ from osteon.types import Progress, silent
 __all__ = ["Chance", "Plan", "even", "make_cohort"]
 
 
-def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progress: Progress = silent) -> None:
+def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progress: Progress = silent) -> int:
     """Make a cohort of phantom patients, whole or not at all; an earlier one under the name `folder` is replaced.
 
     Written are `dicom/<patient>/<number>.dcm`, `labels.csv` (study, fractured, hardware, cast; one row per study) and
@@ -33,6 +33,9 @@ def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progre
         seed: source of all chance, 0 or more.
         workers: processes.
         progress: told of patients done.
+
+    Returns:
+        How many images there are.
 
     Raises:
         BadTable: if the seed is negative.
@@ -55,6 +58,7 @@ def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progre
         table = pa.Table.from_pandas(truth, preserve_index=False).replace_schema_metadata(None)
         pq.write_table(table, temporary / "truth.parquet", compression="zstd")
         _labels(truth).to_csv(temporary / "labels.csv", index=False, lineterminator="\n")
+    return len(truth)
 
 
 def classes(plan: Plan, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -105,13 +105,21 @@ def draw_patient(plan: Plan, seed: int, number: int, fractured: bool) -> Patient
     )
 
 
+def views_of(plan: Plan, seed: int, number: int) -> tuple[str, ...]:
+    """The views of a patient's study: all of the plan's, or the first few."""
+    if not plan.instances:
+        return plan.views
+    rng = default_rng(SeedSequence((seed, number, 1)))  # three numbers, so that this is the stream of nothing else
+    return plan.views[: 1 + int(rng.choice(len(plan.instances), p=plan.instances))]
+
+
 def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Path) -> list[dict[str, Any]]:
     """Write the images of a patient under `folder`; returns one row of the truth table per image."""
     patient = draw_patient(plan, seed, number, fractured)
     chance = streams(seed, number, len(plan.views))[3:]
     exposure = detector.Exposure(plan.quanta_per_mm2, plan.scatter)
     rows = []
-    for index, view in enumerate(plan.views, start=1):
+    for index, view in enumerate(views_of(plan, seed, number), start=1):
         path = folder / patient.id / f"{index}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         pose, noise = chance[2 * index - 2 : 2 * index]

@@ -42,6 +42,7 @@ class Plan:
         subtle: share of fractures that are hairlines without displacement. The one knob of difficulty.
         gap_mm: narrowest and widest fracture gap.
         views: of each study, in order; PA, LAT or OBL, repeated if wanted.
+        instances: share of studies with the first 1, 2, … of these views alone; () for studies that have all of them.
         rows, columns: of each image, 250 to 4000.
         field_mm: height of the image in the patient; the pixel spacing is field_mm / rows.
         quanta_per_mm2: dose, in detected quanta of the empty beam.
@@ -58,6 +59,7 @@ class Plan:
     subtle: float = 0.5
     gap_mm: tuple[float, float] = (0.2, 4.0)
     views: tuple[str, ...] = ("PA", "LAT")
+    instances: tuple[float, ...] = ()
     rows: int = 640
     columns: int = 512
     field_mm: float = 96.0
@@ -84,6 +86,7 @@ class Plan:
         within("gap_mm", self.gap_mm[0], 0.05, self.gap_mm[1])
         within("gap_mm", self.gap_mm[1], self.gap_mm[0], 10)
         listed("view", self.views, ANGLES_DEG)
+        _shared_out(self.instances, len(self.views))
         listed("transfer syntax", self.syntaxes, SYNTAXES)
 
     @property
@@ -96,6 +99,17 @@ class Plan:
         """The options whose chance depends on the class; empty for a neutral cohort."""
         chances = ((f.name, getattr(self, f.name)) for f in fields(self))
         return tuple(name for name, c in chances if isinstance(c, Chance) and c.fractured != c.intact)
+
+
+def _shared_out(instances: tuple[float, ...], views: int) -> None:
+    """Check that the shares of studies by their images are shares, and of no more images than there are views."""
+    if not instances:
+        return
+    if len(instances) > views or min(instances) < 0 or abs(sum(instances) - 1) > 1e-6:
+        raise BadTable(
+            f"{len(instances)} shares of studies by their images, {sum(instances):g} together, for {views} views",
+            remedy="give at most as many shares as views, 1 together",
+        )
 
 
 def chance_within(*chances: float) -> None:

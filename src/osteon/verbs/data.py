@@ -36,8 +36,8 @@ def phantom(out: Path, plan: Plan, *, seed: int = 0, workers: int = 1, progress:
     from osteon.phantom.cohort import make_cohort
 
     with runs.recording("phantom", out, {"plan": asdict(plan)}, seeds={"seed": seed}) as result:
-        make_cohort(plan, out, seed=seed, workers=workers, progress=progress)
-        result |= {"patients": plan.patients, "images": plan.patients * len(plan.views), "phantom": True}
+        images = make_cohort(plan, out, seed=seed, workers=workers, progress=progress)
+        result |= {"patients": plan.patients, "images": images, "phantom": True}
     return Done(f"{plan.patients} phantom patients, {result['images']} DICOM files in {out}", result)
 
 
@@ -77,15 +77,53 @@ def prepare(
     progress: Progress = silent,
     on_refused: Callable[[int], None] = lambda count: None,
 ) -> Done:
+    """Run a recipe of `osteon.dataset.steps.RECIPES` on every study, as `prepare_by` does.
+
+    Args:
+        ingested, out: see there.
+        recipe: its name.
+        size: side of the prepared images, instead of the recipe's.
+        source, seconds, trace, cluster, workers, progress, on_refused: see there.
+    """
+    from osteon.dataset.steps import RECIPES
+
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
+    return prepare_by(
+        _sized(RECIPES[recipe], size),
+        ingested,
+        out,
+        source=source,
+        seconds=seconds,
+        trace=trace,
+        cluster=cluster,
+        workers=workers,
+        progress=progress,
+        on_refused=on_refused,
+    )
+
+
+def prepare_by(
+    recipe: Recipe,
+    ingested: Path,
+    out: Path,
+    *,
+    source: Path | None = None,
+    seconds: float = 60.0,
+    trace: Sequence[str] = (),
+    cluster: str = "",
+    workers: int = 1,
+    progress: Progress = silent,
+    on_refused: Callable[[int], None] = lambda count: None,
+) -> Done:
     """Run a recipe on every study: `images/`, `manifest.parquet`, `refusals.parquet`, `statistics.json`.
 
     Goes on after an interruption.
 
     Args:
+        recipe: what to do with each image.
         ingested: what `ingest` wrote.
         out: folder for the results.
-        recipe: a name of `osteon.dataset.steps.RECIPES`.
-        size: side of the prepared images, instead of the recipe's.
         source: where the files are, if they moved since ingest.
         seconds: that one image may take.
         trace: studies, or a number of them, whose images are also shown step by step in `trace/`.
@@ -100,9 +138,7 @@ def prepare(
     from osteon.dataset.guard import Limits
     from osteon.dicom.pseudonyms import Key
 
-    if recipe not in steps.RECIPES:
-        raise unknown_name("recipe", recipe, steps.RECIPES)
-    chosen, limits = _sized(steps.RECIPES[recipe], size), Limits(seconds=seconds)
+    limits = Limits(seconds=seconds)
     manifest = manifest_of(ingested, "ingest", needs=["path"])
     studies = tracing.choose(manifest, trace)
     where = source or Path(argument(ingested, "source", "ingest"))
@@ -110,13 +146,13 @@ def prepare(
     key = Key.open(
         files.must_exist(Path(argument(ingested, "key", "ingest")), remedy="put the key back, or ingest again")
     )
-    arguments = {"ingested": ingested, "recipe": steps.to_json(chosen), "source": where, "seconds": seconds}
+    arguments = {"ingested": ingested, "recipe": steps.to_json(recipe), "source": where, "seconds": seconds}
     with runs.recording("prepare", out, arguments, inputs=[ingested]) as result:
         with executor_of(cluster, workers=workers) as executor:
             made = pipeline.prepare(
                 manifest,
                 where,
-                chosen,
+                recipe,
                 out,
                 refusals=privacy.anonymous(refusals.read(ingested / REFUSALS), key),
                 workers=workers,
@@ -132,11 +168,11 @@ def prepare(
             "refused": by_code(made.refusals),
             "mean": made.moments.mean if made.moments.n else None,
             "sd": made.moments.sd if made.moments.n else None,
-            "recipe": steps.describe(chosen),
+            "recipe": steps.describe(recipe),
         }
         if studies:
             shown = manifest[manifest["study"].isin(studies)]
-            result["traced"] = tracing.trace(shown, where, chosen, out, workers=workers, limits=limits)
+            result["traced"] = tracing.trace(shown, where, recipe, out, workers=workers, limits=limits)
     fresh = f"{len(made.manifest)} images prepared" if made.done else "nothing to do"
     kept = f", {made.skipped} of {len(manifest)} files were done already" if made.skipped else ""
     said = [f"{fresh}{kept}{refused(result['refused'])}", *examples(_by_path(made.refusals, manifest))]

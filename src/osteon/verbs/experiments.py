@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon import files, runs
 from osteon.errors import BadTable, UnknownName, unknown_name
 from osteon.settings import Settings
-from osteon.types import Progress, silent
-from osteon.verbs.data import healing, phantom, prepare, split
+from osteon.types import Progress, Recipe, silent
+from osteon.verbs.data import healing, phantom, prepare, prepare_by, split
 from osteon.verbs.folders import MANIFEST, OPENINGS, SEALED, Done, argument, manifest_of, pictures
 from osteon.verbs.intake import ingest
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osteon.experiments import Experiment, Plan
+    from osteon.experiments.around import InForm
     from osteon.experiments.trunks import TrunkChoice
     from osteon.learn.backbones import Trunk
 
@@ -77,12 +79,13 @@ def experiment(
     arguments = {"name": name, "data": data, "plan": asdict(plan)}
     inputs = [data] if data else []
     with runs.recording("experiment", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
-        folder, prepared = _ready(data, out / "data", chosen, plan, seed, settings, bars, tell)
+        ready = _ready(data, out / "data", chosen, plan, seed, settings, bars, tell)
+        folder = ready.split
         manifest = manifest_of(folder, "split", needs=["prepared", "group", "fold"])
         around = Run(
             out=out,
             seed=seed,
-            open_trunk=lambda choice: _trunk(choice, settings, seed),
+            open_trunk=partial(_trunk, settings=settings, seed=seed),  # other processes can call it too
             open_sealed=(lambda: _answers(folder, by=name)) if (folder / SEALED).exists() else None,
             openings=lambda: len(_openings(folder)),
             phantom=is_phantom(manifest),
@@ -90,8 +93,10 @@ def experiment(
             threads=settings.threads,
             bars=bars,
             tell=tell,
+            forms={name: _in_form(manifest, at) for name, at in ready.forms.items()},
+            truth=lambda: None if ready.phantom is None else _truth(ready.phantom),
         )
-        cohort = study.cohort_of(manifest, pictures(prepared, manifest))
+        cohort = study.cohort_of(manifest, pictures(ready.prepared, manifest))
         content = study.run(cohort, plan, around)
         result |= {name: content[name] for name in ("sentence", "phantom", "scale", "data", "openings")}
         result |= study.figures_of(content)
@@ -118,6 +123,16 @@ def _named(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """Folders of the data: the split, the prepared images, further forms of them, and the phantom cohort, if any."""
+
+    split: Path
+    prepared: Path
+    forms: Mapping[str, Path] = field(default_factory=dict)
+    phantom: Path | None = None
+
+
 def _ready(
     data: Path | None,
     work: Path,
@@ -127,8 +142,8 @@ def _ready(
     settings: Settings,
     bars: Bars,
     tell: Callable[[str], None],
-) -> tuple[Path, Path]:
-    """The split and the prepared folder, made as far as they are not there."""
+) -> _Ready:
+    """The data, made as far as they are not there."""
     workers = settings.worker_count
 
     def stage(name: str, verb: Callable[[Path, Progress], Done]) -> Path:
@@ -143,10 +158,9 @@ def _ready(
         make, made = MAKERS[chosen.phantom], chosen.study().phantom_of(plan)
         data = stage("cohort", lambda at, told: make(at, made, seed=seed, workers=workers, progress=told))
         key = _phantom_key(work, seed)
-    command = _command_of(data)
-    if command == "split":
-        return data, Path(argument(data, "prepared", "split"))
-    if command not in ("ingest", "prepare"):
+    command, made_here = _command_of(data), data if key else None
+    prepared = Path(argument(data, "prepared", "split")) if command == "split" else data
+    if command not in ("ingest", "prepare", "split"):
         source, labels = data, _labels_of(data, chosen.task)
         data = stage(
             "ingest",
@@ -157,12 +171,18 @@ def _ready(
         command = "ingest"
     if command == "ingest":
         ingested = data
-        data = stage("prepared", lambda at, told: prepare(ingested, at, size=plan.size, workers=workers, progress=told))
-    prepared = data
-    return (
-        stage("split", lambda at, told: split(prepared, at, test=plan.sealed, seed=seed, progress=told)),
-        prepared,
-    )
+        prepared = stage(
+            "prepared", lambda at, told: prepare(ingested, at, size=plan.size, workers=workers, progress=told)
+        )
+    if command != "split":
+        data = stage("split", lambda at, told: split(prepared, at, test=plan.sealed, seed=seed, progress=told))
+
+    def in_form(recipe: Recipe) -> Callable[[Path, Progress], Done]:
+        first = Path(argument(prepared, "ingested", "prepare"))
+        return lambda at, told: prepare_by(recipe, first, at, workers=workers, progress=told)
+
+    forms = {name: stage(name, in_form(recipe)) for name, recipe in chosen.study().forms_of(plan).items()}
+    return _Ready(data, prepared, forms, made_here)
 
 
 def _command_of(folder: Path) -> str:
@@ -196,6 +216,37 @@ def _trunk(choice: TrunkChoice, settings: Settings, seed: int) -> Trunk:
 
     cache = Path(settings.weights) if settings.weights else None
     return open_backbone(choice.backbone, choice.weights, seed=seed, cache=cache)
+
+
+def _in_form(manifest: pd.DataFrame, folder: Path) -> InForm:
+    """The images of a manifest as they were prepared in a folder.
+
+    Raises:
+        BadTable: if the recipe of the form refused, or split, an image of the manifest.
+    """
+    from osteon import tables
+    from osteon.experiments.around import InForm
+
+    of_form = tables.read(folder / MANIFEST, tables.MANIFEST).set_index("image")
+    wanted = manifest["image"].astype(str)
+    if missing := int((~wanted.isin(of_form.index)).sum()):
+        raise BadTable(
+            f"{missing} images of the split are not in {folder}, whose recipe refused or split them",
+            remedy="leave these images out of the label table, and begin with what osteon ingest wrote",
+        )
+    mine = of_form.loc[list(wanted)]
+    return InForm(
+        {str(image): folder / "images" / str(name) for image, name in mine["prepared"].items()},
+        {str(image): str(place) for image, place in mine["placement"].items()},
+    )
+
+
+def _truth(cohort: Path) -> pd.DataFrame:
+    """The truth of a phantom cohort, its images named as the manifest names them."""
+    import pandas as pd
+
+    truth = pd.read_parquet(cohort / "truth.parquet")
+    return truth.assign(image=[files.digest_of(cohort / path)[:32] for path in truth["path"]])
 
 
 def _answers(folder: Path, *, by: str) -> pd.DataFrame:

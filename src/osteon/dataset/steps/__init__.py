@@ -16,6 +16,7 @@ from osteon.dataset.steps.markers import MarkerRemoval as MarkerRemoval
 from osteon.dataset.steps.parts import PartSplitter as PartSplitter
 from osteon.dataset.steps.placing import FitSquare as FitSquare
 from osteon.dataset.steps.placing import PadToAspect as PadToAspect
+from osteon.dataset.steps.placing import Stretch as Stretch
 from osteon.dataset.steps.polarity import ColourInversion as ColourInversion
 from osteon.dataset.steps.region import RegionOfInterest as RegionOfInterest
 from osteon.dataset.steps.rotation import RotationAlignment as RotationAlignment
@@ -33,6 +34,7 @@ STEPS: dict[str, type[Any]] = {
         RotationAlignment,
         RegionOfInterest,
         PadToAspect,
+        Stretch,
         FitSquare,
     )
 }

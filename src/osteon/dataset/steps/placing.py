@@ -30,6 +30,31 @@ class PadToAspect:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Scale to `height` × `width` pixels whatever the proportions: nothing is padded, and limbs may grow stout or thin.
+
+    What de Cid 2021 (section 6.2.2.1) calls resizing, and compares with padding.
+    """
+
+    height: int = 512
+    width: int = 341
+
+    def __post_init__(self) -> None:
+        _check("height", self.height)
+        _check("width", self.width)
+
+    def __call__(self, radiograph: Radiograph, /) -> list[Radiograph]:
+        rows, columns = frame.frame_of(radiograph).size
+        if (rows, columns) == (self.height, self.width):
+            return [radiograph]
+        placed = frame.scaled(radiograph, height=self.height, width=self.width)
+        return [frame.noted(placed, f"stretched from {columns} × {rows} to {self.width} × {self.height} px")]
+
+    def __str__(self) -> str:
+        return f"stretch to {self.width} × {self.height} px"
+
+
+@dataclass(frozen=True)
 class FitSquare:
     """Pad with black to a square, evenly on both sides, and scale to `size` × `size` pixels."""
 

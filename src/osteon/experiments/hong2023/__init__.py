@@ -23,6 +23,7 @@ from osteon.experiments.hong2023.report import Found, healing_reports, report_of
 from osteon.experiments.hong2023.writing import write
 from osteon.learn.fold_tables import BY_IMAGE, BY_PATIENT
 from osteon.phantom.healing_plan import HealingPlan, healing_plan
+from osteon.types import Recipe
 
 __all__ = ["SCALES", "Cohort", "cohort_of", "figures_of", "phantom_of", "plan_of", "run"]
 
@@ -76,6 +77,11 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
 def phantom_of(plan: Plan) -> HealingPlan:
     """Healing tibiae, as many patients as the plan asks for."""
     return healing_plan(patients=plan.patients)
+
+
+def forms_of(plan: Plan) -> dict[str, Recipe]:
+    """The one form in which the images are prepared is enough."""
+    return {}
 
 
 def figures_of(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from osteon import tables
-from osteon.errors import BadTable
+from osteon.experiments import beside
 from osteon.experiments.around import Run, begin
 from osteon.experiments.kim2018 import judged, stages
 from osteon.experiments.kim2018.cohort import Cohort, cohort_of
@@ -22,6 +22,7 @@ from osteon.experiments.kim2018.plan import SCALES, Plan, plan_of
 from osteon.experiments.kim2018.protocols import PROTOCOLS
 from osteon.experiments.kim2018.report import KEYS, Found, report_of, whole_page
 from osteon.phantom import plan as wrists
+from osteon.types import Recipe
 
 __all__ = ["SCALES", "Cohort", "cohort_of", "figures_of", "phantom_of", "plan_of", "run"]
 
@@ -53,13 +54,8 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
     done = {protocol: stages.outcome(images, protocol, plan, around) for protocol in PROTOCOLS}
     rates = stages.looked_at(images, plan, around)
     floors = stages.beside(cohort, images, around)
-    answers = stages.answers(around)
-    if answers is None:
-        raise BadTable(
-            "the answers of the final set are missing",
-            remedy="keep the sealed.parquet of the split beside its manifest",
-        )
-    table = judged.opened(judged.predictions(images, done, floors), answers)
+    answers = beside.answers(around, "final set")
+    table = beside.opened(judged.predictions(images, done, floors), answers)
     tables.write(around.out / PREDICTIONS, table, tables.PREDICTIONS)
 
     found, openings = Found(cohort, images, done, rates, table), around.openings()
@@ -82,6 +78,11 @@ def phantom_of(plan: Plan) -> wrists.Plan:
         hardware=nothing,
         inverted=nothing,
     )
+
+
+def forms_of(plan: Plan) -> dict[str, Recipe]:
+    """The one form in which the images are prepared is enough."""
+    return {}
 
 
 def figures_of(content: Mapping[str, Any]) -> dict[str, Any]:

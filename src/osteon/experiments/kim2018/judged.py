@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from osteon import tables
 from osteon.dataset.splits import SEALED
 from osteon.evaluate import curves, judge, metrics, outcomes, thresholds
 from osteon.evaluate.intervals import Resamples, bootstrap, difference, draw, estimate, independent_pairs, point
 from osteon.evaluate.metrics import Statistic
 from osteon.evaluate.outcomes import Outcomes
 from osteon.evaluate.report import floors_of
+from osteon.experiments.beside import of_model, together
 from osteon.experiments.kim2018.cohort import TEST, VALIDATION
 from osteon.experiments.kim2018.protocols import ACCURACY_FROM, LEAKY, Augmented, Outcome
 from osteon.learn.fold_tables import BY_PATIENT
@@ -38,39 +38,8 @@ def predictions(augmented: Augmented, done: Mapping[str, Outcome], floors: pd.Da
     for protocol, outcome in done.items():
         wanted = (VALIDATION, TEST, SEALED) if protocol == BY_PATIENT else (SEALED,)
         rows = augmented.original & np.isin(outcome.tenth, wanted)
-        table = augmented.table[rows]
-        frames.append(
-            pd.DataFrame(
-                {
-                    "model": NAMES[protocol],
-                    "image": table["image"],
-                    "study": table["study"],
-                    "group": table["group"],
-                    "part": np.where(outcome.tenth[rows] == SEALED, "test", "validation"),
-                    "fold": outcome.tenth[rows],
-                    "target": table["target"],
-                    "score": outcome.study[rows],
-                    "probability": pd.array([pd.NA] * len(table), "Float64"),
-                }
-            )
-        )
-    checked = [tables.check(frame, tables.PREDICTIONS, "the predictions") for frame in frames]
-    return pd.concat(checked, ignore_index=True)
-
-
-def opened(table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """The table with the targets of the final set; radiographs without an answer are left out.
-
-    Args:
-        table: as `predictions` gave it.
-        answers: `image` and `target` of the sealed part.
-
-    Raises:
-        BadTable: if an image of the final set is not among the answers.
-    """
-    unanswered = set(answers.loc[answers["target"].isna(), "image"].astype(str))
-    left_out = (table["part"] == "test") & table["image"].astype(str).isin(unanswered)
-    return outcomes.unseal(table[~left_out].reset_index(drop=True), answers)
+        frames.append(of_model(NAMES[protocol], augmented.table[rows], outcome.tenth[rows], outcome.study[rows]))
+    return together(*frames)
 
 
 def of_part(table: pd.DataFrame, part: str, protocol: str, *, seed: int, resamples: int) -> tuple[Outcomes, Resamples]:

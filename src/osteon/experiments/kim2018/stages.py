@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from osteon import tables
 from osteon.dataset.splits import SEALED
-from osteon.experiments.around import Run, answers_of
+from osteon.experiments.around import Run
+from osteon.experiments.beside import floors_beside
 from osteon.experiments.kim2018.cohort import TEST, VALIDATION, Cohort
 from osteon.experiments.kim2018.plan import Plan
 from osteon.experiments.kim2018.protocols import Augmented, Outcome, learn, tried
@@ -17,12 +17,9 @@ from osteon.experiments.stages import Kept, once
 from osteon.experiments.trunks import slug
 from osteon.learn.copies import write_copies
 from osteon.learn.features import extract
-from osteon.learn.floors import floors
 
 DEALS = 2**16
 """Added to the seed of the training for that of the split, so that no two things draw the same numbers."""
-
-FLOORS = "floors.parquet"
 
 
 def augmented(cohort: Cohort, plan: Plan, around: Run) -> Augmented:
@@ -82,36 +79,17 @@ def beside(cohort: Cohort, images: Augmented, around: Run) -> pd.DataFrame:
 
     They are of the held-out tenths, as part validation, and of the final set, as part test.
     """
-    path = around.stages / FLOORS
-    if path.exists():
-        around.tell(f"{'floors':<22} kept")
-        return tables.read(path, tables.PREDICTIONS)
     rows = images.table[images.original]
     tenth = rows["fold"].to_numpy(int)
-    held_out = np.isin(tenth, (SEALED, VALIDATION, TEST))
-    # Whatever the model does not learn from is hidden from the floors too. Two tenths make a fold: to choose a penalty
-    # on eight folds would take four times as long.
-    fold = pd.array(np.where(held_out, SEALED, tenth // 2), dtype="Int16")
-    hidden = rows.assign(fold=fold, target=rows["target"].mask(held_out))
-    with around.bars("floors") as progress:
-        found = floors(hidden.reset_index(drop=True), cohort.images, progress=progress).predictions
-    found = found[found["part"] == "test"].reset_index(drop=True)
-    place = rows.set_index(rows["image"].astype(str))
-    own = place.loc[found["image"].astype(str)]
-    told = found.assign(
-        fold=own["fold"].to_numpy(),
-        target=own["target"].to_numpy(),
-        part=np.where(own["fold"].to_numpy(int) == SEALED, "test", "validation"),
+    return floors_beside(
+        rows,
+        cohort.images,
+        around,
+        # Two tenths make a fold: to choose a penalty on eight folds would take four times as long.
+        learning=tenth // 2,
+        held_out=np.isin(tenth, (SEALED, VALIDATION, TEST)),
+        split="patient",
     )
-    tables.write(path, told, tables.PREDICTIONS)
-    around.tell(f"{'floors':<22} {told['model'].nunique()} floors, on the same split by patient")
-    return told
-
-
-def answers(around: Run) -> pd.DataFrame | None:
-    """`image` and `target` of the final set, which is opened once."""
-    told = answers_of(around, lambda given: given[["image", "target"]])
-    return None if told is None else told.assign(target=told["target"].astype("Int8"))
 
 
 def _said(done: Kept) -> str:
