@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,36 +60,63 @@ def tightest(value: ArrayLike, group: ArrayLike, error_rate: float) -> float:
         error_rate: in 0..1 exclusive.
     """
     careful = highest(value, group, error_rate)
-    values = np.asarray(value, float)
-    number, images = np.unique(np.asarray(group), return_inverse=True, return_counts=True)[1:]
-    k = len(images)
+    patients = _patients(np.asarray(value, float), np.asarray(group))
+    k = len(patients.images)
     if not math.isfinite(careful) or k < 2:
         return careful
-    order = np.argsort(values, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))
-    each = np.zeros((len(values), k))
-    each[np.arange(len(values)), number[order]] = 1 / images[number[order]]
-    below = np.cumsum(each, axis=0)[ends]  # (m, k): of the images of each patient, the share at or below each value
-    together = below.sum(axis=1)
-    low, high = 0, len(ends) - 1
+    low, high = 0, len(patients.together) - 1
     while low < high:  # what is kept rises with the share taken in
         middle = (low + high) // 2
-        if _kept(below, together, together[middle] / k)[0] >= 1 - error_rate - _ROUNDING:
+        if patients.kept(patients.together[middle] / k)[0] >= 1 - error_rate - _ROUNDING:
             high = middle
         else:
             low = middle + 1
-    kept, share = _kept(below, together, together[low] / k)
+    kept, share = patients.kept(patients.together[low] / k)
     if kept < 1 - error_rate - _ROUNDING:
         return careful
-    place = min(int(np.searchsorted(together, share * k - _ROUNDING * len(values))), len(ends) - 1)
-    return min(careful, float(values[order][ends][place]))
+    place = min(int(np.searchsorted(patients.together, share * k - _ROUNDING * k)), len(patients.together) - 1)
+    return min(careful, float(patients.values[place]))
 
 
-def _kept(below: Floats, together: Floats, share: float) -> tuple[float, float]:
-    """Mean share of a patient's images within the limit that the others set at a share, and the share it took in."""
-    k = below.shape[1]
-    patients: NDArray[np.intp] = np.arange(k)
-    others = together[:, None] - below
-    wanted = share * (k - 1) - _ROUNDING * k
-    at = [min(int(np.searchsorted(others[:, p], wanted)), len(below) - 1) for p in patients]
-    return float(below[at, patients].mean()), float(others[at, patients].mean() / (k - 1))
+@dataclass(frozen=True, eq=False)
+class _Patients:
+    """Images of k patients, by value.
+
+    Attributes:
+        values: (m,) the distinct values, rising.
+        together: (m,) sum over patients of the share of their images at or below each.
+        images: (k,) of each patient.
+        first: (k,) where the images of each patient begin in `keys`.
+        keys: (n,) patient · m + place of the value of each image, rising.
+    """
+
+    values: Floats
+    together: Floats
+    images: NDArray[np.intp]
+    first: NDArray[np.intp]
+    keys: NDArray[np.intp]
+
+    def kept(self, share: float) -> tuple[float, float]:
+        """Judge each patient by the limit that the others set when they take in a share of theirs.
+
+        Returns:
+            The mean share of a patient's images within that limit, and the share of the others that it took in.
+        """
+        k, m = len(self.images), len(self.values)
+        wanted = share * (k - 1) - _ROUNDING * k
+        own, below = np.zeros(k), np.full(k, -1.0)
+        place = np.zeros(k, np.intp)
+        # The first place with enough of the others: enough of all, without the patient's own images up to that place.
+        while (own != below).any():
+            below = own
+            place = np.minimum(np.searchsorted(self.together, wanted + below), m - 1)
+            own = (np.searchsorted(self.keys, np.arange(k) * m + place, "right") - self.first) / self.images
+        return float(own.mean()), float((self.together[place] - own).mean() / (k - 1))
+
+
+def _patients(values: Floats, group: NDArray[np.generic]) -> _Patients:
+    number, images = np.unique(group, return_inverse=True, return_counts=True)[1:]
+    distinct, place = np.unique(values, return_inverse=True)
+    together = np.cumsum(np.bincount(place, 1 / images[number], len(distinct)))
+    keys = np.sort(number * len(distinct) + place)
+    return _Patients(distinct, together, images, np.cumsum(images) - images, keys)
