@@ -12,11 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from osteon.explain.maps import EXPLAINERS, grad_cam, overlay, save_overlay
+from osteon.errors import UnknownName
+from osteon.explain.checks import on_grid
+from osteon.explain.maps import EXPLAINERS, explain, grad_cam, overlay, save_overlay
 from osteon.learn.backbones import open_backbone
 from osteon.learn.heads import Classifier, HeadForm
+from tests.explain.planted import SIDE, finds_lines, four_squares, random_head, square_of
 from tests.learn.nets import TINY, batch_of, brightness_trunk, grey_image
 from tests.make import SHARED
+
+OF_A_CONVOLUTION = [name for name in EXPLAINERS if not name.startswith("attention")]
+TO_EXPLAIN = (finds_lines(), random_head("test_vit"), random_head(TINY))
 
 
 def finds_brightness(*, bright: float = 1.0, dark: float = 0.0) -> Classifier:
@@ -32,16 +38,52 @@ def a_square(top: int, left: int, side: int, *, inside: int = 250, outside: int 
 
 @settings(max_examples=40)
 @given(top=st.integers(0, 64), left=st.integers(0, 96), side=st.integers(20, 32))
-@pytest.mark.parametrize("explain", EXPLAINERS.values(), ids=list(EXPLAINERS))
-def test_the_map_is_highest_where_the_evidence_was_planted(
-    explain: Callable[..., NDArray[np.float32]], top: int, left: int, side: int
-) -> None:
-    heat = explain(finds_brightness(), a_square(top, left, side))
+@pytest.mark.parametrize("method", ["grad-cam", "hires-cam", "layer-cam"])
+def test_the_map_is_highest_where_the_evidence_was_planted(method: str, top: int, left: int, side: int) -> None:
+    heat = explain(finds_brightness(), a_square(top, left, side), method).heat
     y, x = np.unravel_index(int(heat.argmax()), heat.shape)
     assert top <= y < top + side and left <= x < left + side
     far = np.ones(heat.shape, bool)
     far[max(0, top - 16) : top + side + 16, max(0, left - 16) : left + side + 16] = False
     assert heat[far].max(initial=0) == 0
+
+
+@settings(max_examples=6)
+@given(order=st.permutations(range(4)), direction=st.integers(0, 3))
+@pytest.mark.parametrize("method", OF_A_CONVOLUTION)
+def test_every_method_points_at_the_lines_that_speak_for_the_finding(
+    method: str, order: list[int], direction: int
+) -> None:
+    # Four squares that differ in nothing but the direction of their lines: brightness and edges tell nothing.
+    image = four_squares(order=tuple(order))
+    found = explain(finds_lines(direction), image, method, flips=False)  # a mirror turns falling lines into rising ones
+    x, y, side, _ = square_of(tuple(order), direction)[0].astype(int)
+    coarse = on_grid(found.evidence)
+    top, left = np.argwhere(coarse == coarse.max())[0] * SIDE / 28
+    assert y - 4 <= top <= y + side and x - 4 <= left <= x + side
+    left, top = square_of(tuple(order), (direction + 1) % 4)[0, :2].astype(int)
+    there = found.evidence[top + 4 : top + 20, left + 4 : left + 20].sum()
+    assert there < 0 if EXPLAINERS[method].signed else there <= found.evidence[y : y + side, x : x + side].sum() / 2
+
+
+@settings(max_examples=8)
+@given(height=st.integers(8, 70), width=st.integers(8, 70), grey=st.one_of(st.none(), st.integers(0, 255)))
+@pytest.mark.parametrize("method", list(EXPLAINERS))
+def test_any_image_gives_a_finite_map_of_its_size_or_a_reason(
+    method: str, height: int, width: int, grey: int | None
+) -> None:
+    image = np.full((height, width), grey, np.uint8) if grey is not None else grey_image(height, width, seed=height)
+    for classifier in TO_EXPLAIN[:1] if method in ("occlusion", "integrated-gradients") else TO_EXPLAIN:
+        found = explain(classifier, image, method)
+        assert found.evidence.shape == image.shape and found.evidence.dtype == np.float32
+        assert np.isfinite(found.evidence).all() and np.isfinite(found.heat).all()
+        assert bool(found.missing) != bool(found.evidence.any())
+        assert np.abs(found.heat).max() == (0 if found.missing else 1)
+
+
+def test_a_wrong_name_lists_the_right_ones() -> None:
+    with pytest.raises(UnknownName, match="grad-cam"):
+        explain(finds_brightness(), grey_image(), "grad-kamera")
 
 
 def test_what_speaks_against_the_finding_is_not_shown() -> None:
@@ -140,7 +182,9 @@ def test_an_overlay_shows_the_bone_where_the_map_is_low_and_colour_where_it_is_h
     nothing = heat == 0
     assert np.array_equal(picture[nothing], np.repeat(image[nothing][:, None], 3, axis=1))
     warm = picture[~nothing].astype(int)
-    assert (warm[:, 0] > warm[:, 2]).all()  # red above blue: inferno's upper end
+    assert (warm[:, 0] > warm[:, 2]).all()  # red above blue
+    cold = overlay(image, -heat)[~nothing].astype(int)
+    assert (cold[:, 0] < cold[:, 2]).all()
     # Bone stays visible below: where the image is brighter, so is the overlay.
     assert np.corrcoef(image[~nothing], warm.sum(axis=1))[0, 1] > 0.99
     with pytest.raises(ValueError, match="map"):
