@@ -76,7 +76,7 @@ def judge(out: Path, predictions: pd.DataFrame, split: pd.DataFrame) -> None:
     )
     files.write_json(out / "split" / "openings.json", [{"opened": "2026-01-01T00:00:00+00:00", "predictions": "0"}])
     inputs = [out / "model", out / "split"]
-    with runs.recording("evaluate", out / "report", {}, inputs=inputs, seeds={"seed": 4}):
+    with runs.recording("evaluate", out / "report", {"predictions": out / "model"}, inputs=inputs, seeds={"seed": 4}):
         opened = outcomes.unseal(predictions, answers)
         content = report.evaluate(opened, split, seed=4, prevalence=0.2, openings=1, resamples=60)
         files.write_json(out / "report" / "report.json", content)
@@ -118,7 +118,8 @@ def test_every_fact_is_told_somewhere() -> None:
     asked = {
         name for key in GUIDELINES for item in guideline(key).items for one in item.facts for name in one.split("|")
     }
-    assert asked | {name for part in model_card.PARTS for name in part.facts} == FACTS.keys()
+    told = {name for part in model_card.PARTS for one in part.facts for name in one.split("|")}
+    assert asked | told == FACTS.keys()
 
 
 def test_a_chain_of_runs_fills_what_it_must(chain: Path) -> None:
@@ -226,6 +227,8 @@ def test_a_run_that_was_moved_is_found_again_among_the_folders_named(chain: Path
     shutil.copytree(chain, folder, ignore=shutil.ignore_patterns("*.dcm", "*.png"))
     point_into(folder, chain)
     shutil.move(folder / "ingest", tmp_path / "elsewhere")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "run.json").write_text("{")  # a broken record of something else is in nobody's way
     alone = records.find(folder / "report")
     wanted = json.loads((tmp_path / "elsewhere" / "run.json").read_text())["id"]
     assert alone.unfound == (wanted,)
@@ -391,6 +394,18 @@ def test_the_card_says_what_the_model_is_not_for_and_what_is_missing(chain: Path
     missing = {part["name"] for part in content["parts"] if part["missing"]}
     assert {"licence", "ethics", "contact", "model", "training"} <= missing
     assert "figures" not in missing
+
+
+def test_a_bundle_alone_has_a_card_of_the_same_form() -> None:
+    figure = {"value": 0.81, "low": 0.7, "high": 0.9, "n": 50, "note": ""}
+    floor = {"value": None, "low": None, "high": None, "n": 0, "note": "no floor was measured"}
+    origin = {"data": "Fifty wrists.", "commit": "abc", "how": "By hand.", "limits": ["Not in casts."]}
+    content = {"task": "fracture", "weights_sha256": "0" * 64, "origin": {**origin, "figures": []}}
+    content["origin"]["figures"] = [{"name": "AUROC", "model": figure, "floor": floor, "floor_name": ""}]  # type: ignore[index]
+    text = model_card.markdown(model_card.card(Records({"bundle": Record("bundle.json", content)})))
+    assert "- Fifty wrists.\n" in text and "- By hand.\n" in text and "- Not in casts.\n" in text
+    assert "- AUROC: 0.810 (0.700 to 0.900); no floor is told.\n" in text
+    assert text.count("\n## ") == len(model_card.PARTS)
 
 
 def test_the_verb_writes_all_and_names_no_place_on_this_machine(chain: Path, tmp_path: Path) -> None:

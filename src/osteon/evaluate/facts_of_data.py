@@ -120,7 +120,8 @@ def not_stated(q: Quotes) -> str:
     """In how many images each tag says nothing."""
     empty = {name: q.count("survey", "tags", tag, "empty") for tag, name in STATED.items()}
     empty["age"] = q.count("survey", "ages", "empty")
-    return f"Not stated, in images: {', '.join(f'{name} {count}' for name, count in empty.items())}. None is filled in."
+    told = ", ".join(f"{name} {count}" for name, count in empty.items())
+    return f"Not stated, in images: {told}. They stay empty in the manifest."
 
 
 def devices(q: Quotes) -> str:

@@ -50,9 +50,10 @@ def members(q: Quotes) -> str:
 
 
 def training(q: Quotes) -> str:
-    """How it was trained, in the words of the bundle, with the settings and the seed."""
-    told = f"{q.text(BUNDLE, 'origin', 'how').rstrip('.')}. Seed {q.count('train', 'seeds', 'seed')}."
-    return f"{told}{q.if_known(lambda: _settings(q))}"
+    """How it was trained, in the words of the bundle, with the seed and the settings where the run tells them."""
+    told = f"{q.text(BUNDLE, 'origin', 'how').rstrip('.')}."
+    seed = q.if_known(lambda: f" Seed {q.count(RUN, 'seeds', 'seed')}.")
+    return f"{told}{seed}{q.if_known(lambda: _settings(q))}"
 
 
 def _settings(q: Quotes) -> str:
@@ -89,6 +90,32 @@ def _weights(q: Quotes) -> str:
     return q.text(BUNDLE, "weights_sha256")
 
 
+def origin_data(q: Quotes) -> str:
+    """What it learnt from, in the words of the bundle."""
+    return q.text(BUNDLE, "origin", "data")
+
+
+def origin_figures(q: Quotes) -> str:
+    """What the bundle says was measured, each figure beside its floor."""
+    return " ".join(_measured(q, k) for k in q.rows(BUNDLE, "origin", "figures"))
+
+
+def _measured(q: Quotes, k: int) -> str:
+    at = (BUNDLE, "origin", "figures", k)
+    floor = q.if_known(lambda: f"best floor, {q.text(*at, 'floor_name')}, {q.figure(*at, 'floor')}")
+    return f"{q.text(*at, 'name')}: {q.figure(*at, 'model')}; {floor or 'no floor is told'}."
+
+
+def origin_limits(q: Quotes) -> str:
+    """What the bundle knows not to work."""
+    return " ".join(q.text(BUNDLE, "origin", "limits", k) for k in q.rows(BUNDLE, "origin", "limits"))
+
+
+def origin_code(q: Quotes) -> str:
+    """Commit of the code that made the bundle."""
+    return f"It was made by osteon, commit {q.text(BUNDLE, 'origin', 'commit')}."
+
+
 def packages(q: Quotes) -> str:
     """Version of osteon, Python and every package that results depend on."""
     told = [f"{name} {q.text(RUN, 'versions', name)}" for name in q.names(RUN, "versions")]
@@ -111,15 +138,16 @@ def machine(q: Quotes) -> str:
 def traces(q: Quotes) -> str:
     """What is kept, so that the report can be checked: run, inputs and their digests."""
     inputs = [q.text("evaluate", "inputs", name) for name in q.names("evaluate", "inputs")]
+    q.has("evaluate", "arguments", "predictions")
     told = f"The report is run {q.text('evaluate', 'id')}; it rests on {', '.join(inputs)}"
-    return f"{told}. Predictions are kept image by image in predictions.parquet."
+    return f"{told}. Its record names the table that holds every answer, image by image."
 
 
 FACTS: Mapping[str, Fact] = {
     fact.__name__: fact
     for fact in (
         *(network, initial_weights, members, training, selection, output, answers),
-        *(packages, code, machine, traces),
+        *(origin_data, origin_figures, origin_limits, origin_code, packages, code, machine, traces),
     )
 }
 """Name, as the tables of items use it → fact."""

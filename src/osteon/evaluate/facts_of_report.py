@@ -86,7 +86,7 @@ def operating_points(q: Quotes, part: str = VALIDATION) -> str:
         rates = [f"{name} {q.figure(*at, k, name)}" for name in ("sensitivity", "specificity")]
         values = [q.if_known(partial(_value, q, at, k, name)) for name in ("ppv", "npv")]
         told.append(f"{q.text(*at, k, 'name')}: {', '.join([*rates, *filter(None, values)])}")
-    return f"{labelled(q)}{titled(part)}. {'; '.join(told)}."
+    return f"{labelled(q)}{titled(part)}, by operating point. {'; '.join(told)}."
 
 
 def _value(q: Quotes, at: tuple[str, ...], k: int, name: str) -> str:
@@ -165,8 +165,11 @@ def _opened(q: Quotes) -> str:
 
 
 def three_answers(q: Quotes) -> str:
-    """Positive, inconclusive or negative at a stated error rate."""
+    """Positive, inconclusive or negative at a stated error rate; or why there are no such answers."""
     at = (REPORT, VALIDATION, "three_way")
+    reason = q.if_known(lambda: f"Three answers are not available: {q.text(*at, 'reason')}.")
+    if reason:
+        return reason
     both = next((k for k in q.rows(*at, "rows") if _of_all(q, k)), None)
     if both is None:
         raise Absent
@@ -201,7 +204,8 @@ def prevalence(q: Quotes) -> str:
 def _asked(q: Quotes) -> str:
     at = (REPORT, VALIDATION, "operating_points", "rows", 0)
     values = f"PPV {q.figure(*at, 'ppv_at_prevalence')}, NPV {q.figure(*at, 'npv_at_prevalence')}"
-    return f" At a prevalence of {q.share(REPORT, 'settings', 'prevalence')}: {values}."
+    wanted = q.share(REPORT, "settings", "prevalence")
+    return f" At a prevalence of {wanted}, by the cut-off {q.text(*at, 'name')}: {values}."
 
 
 def places(q: Quotes) -> str:

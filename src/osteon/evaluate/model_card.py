@@ -14,7 +14,7 @@ from typing import Any
 from osteon import __version__, files, pages
 from osteon.evaluate.checklist_page import places
 from osteon.evaluate.checklists import FACTS, NO_ANSWERS, Answers, as_json
-from osteon.evaluate.quotes import Records, resolve, tell
+from osteon.evaluate.quotes import Records, Told, resolve, tell
 
 JSON, HTML, MARKDOWN = "model-card.json", "model-card.html", "model-card.md"
 TEMPLATE = "model_card.html.j2"
@@ -37,7 +37,7 @@ class Part:
         name: under which people may add to it in an answers file.
         title: for readers.
         always: sentences that are true of every model of osteon.
-        facts: names in FACTS; those that the records hold are told.
+        facts: names in FACTS; those that the records hold are told. Of `a|b`, the first that they hold.
         asked: what people have to supply; "" if the records can tell it all.
     """
 
@@ -56,7 +56,7 @@ PARTS = (
     Part(
         "data",
         "What it learnt from",
-        facts=("taken_in", "classes", "flow", "demography", "devices", "label_table", "preparation"),
+        facts=("taken_in|origin_data", "classes", "flow", "demography", "devices", "label_table", "preparation"),
         asked="where the images were made and who labelled them",
     ),
     Part(
@@ -66,7 +66,15 @@ PARTS = (
     Part(
         "figures",
         "Figures, beside floors",
-        facts=("headline", "floors", "operating_points", "calibration", "studies", "three_answers", "places", "totals"),
+        facts=(
+            "headline|totals|origin_figures",
+            "floors",
+            "operating_points",
+            "calibration",
+            "studies",
+            "three_answers",
+            "places",
+        ),
     ),
     Part("test", "Sealed test set", facts=("test_figures",)),
     Part("subgroups", "Subgroups", facts=("subgroups", "compositions")),
@@ -76,9 +84,9 @@ PARTS = (
         facts=("shortcuts",),
         asked="what an audit of shortcuts found: hardware, cast, markers, border, tags",
     ),
-    Part("limits", "Limits", facts=("cautions", "prevalence"), asked="limits that only people know of"),
+    Part("limits", "Limits", facts=("cautions|origin_limits", "prevalence"), asked="limits that only people know of"),
     Part("ethics", "Ethics", asked="approval, consent, and harm that is to be feared"),
-    Part("code", "Code and records", facts=("code", "packages", "machine", "traces")),
+    Part("code", "Code and records", facts=("code|origin_code", "packages", "machine", "traces")),
     Part("contact", "Whom to ask", asked="name and address"),
 )
 """The parts of every card, in their order."""
@@ -132,7 +140,7 @@ def write(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def _told(part: Part, records: Records, given: str) -> dict[str, Any]:
-    told = [one for name in part.facts if (one := tell(FACTS[name], records)) is not None]
+    told = [one for names in part.facts if (one := _first(names, records)) is not None]
     nothing = "" if told or part.always or part.asked else "no record of this run tells it"
     return {
         "name": part.name,
@@ -142,6 +150,10 @@ def _told(part: Part, records: Records, given: str) -> dict[str, Any]:
         "authors": given or None,
         "missing": None if given else part.asked or nothing or None,
     }
+
+
+def _first(names: str, records: Records) -> Told | None:
+    return next((one for name in names.split("|") if (one := tell(FACTS[name], records)) is not None), None)
 
 
 def _named(records: Records) -> str:

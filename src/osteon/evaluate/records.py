@@ -60,14 +60,15 @@ def _ancestors(folder: Path, among: Sequence[Path]) -> tuple[dict[str, Path], tu
     if not (folder / runs.RECORD).exists():
         return {}, ()
     found: dict[str, Path] = {}
-    unfound, seen, queue = list[str](), set[str](), [folder / runs.RECORD]
+    unfound, seen, queue = list[str](), set[str](), [folder.absolute() / runs.RECORD]
     while queue:
         path = queue.pop(0)
         content = _read(path)
         found[_free(str(content.get("command", "")), found)] = path
-        near = {one.parent for one in found.values()}
-        places = [*_places_of(content, path.parent), *(inner for one in near for inner in _inside(one.parent)), *among]
-        for parent in map(str, content.get("parents", [])):
+        beside = dict.fromkeys(one.parent.parent for one in found.values())
+        places = [*_places_of(content, path.parent), *(inner for one in beside for inner in _inside(one)), *among]
+        parents = content.get("parents")
+        for parent in map(str, parents if isinstance(parents, list) else ()):
             if parent in seen:
                 continue
             seen.add(parent)
@@ -94,7 +95,13 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def _id_of(record: Path) -> str:
-    return str(_read(record).get("id", "")) if record.exists() else ""
+    if not record.exists():
+        return ""
+    try:
+        return str(_read(record).get("id", ""))
+    except BadTable:
+        # It may belong to something else; if it was the parent, its id is told among those not found.
+        return ""
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
