@@ -1,11 +1,12 @@
 """Three answers on FracAtlas: is the coverage what is stated, in each class and region, and how many stay without one?
 
-    python benchmarks/doubt.py TRAINED [--splits 20] [--json FILE]
+    python benchmarks/doubt.py TRAINED [--splits 20] [--json FILE] [--figure FILE]
 
 TRAINED is the folder OUT of `docs/results/fracatlas.sh`. Its model's out-of-fold probabilities stay as they are. In
 each split half of the groups, drawn at random, find the limits, and the other half is judged. Beside the limits by
 patient stand those that take each image for a patient of its own, and what many would do instead: two cut-offs with a
-sensitivity and a specificity of one less the error rate on the same half.
+sensitivity and a specificity of one less the error rate on the same half. The figure is that of the report: each fold
+judged by limits found on the others.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import pandas as pd
 from common import write
 from numpy.typing import NDArray
 
-from osteon import tables
-from osteon.evaluate import conformal, outcomes
+from osteon import files, tables
+from osteon.evaluate import conformal, doubt_figures, outcomes, three_way
 from osteon.evaluate.calibrations import choose_calibration
 from osteon.evaluate.conformal import INCONCLUSIVE, Conformal, Limit, Sets
+from osteon.evaluate.intervals import draw
 from osteon.evaluate.outcomes import Outcomes
-from osteon.evaluate.report import floors_of
+from osteon.evaluate.report import floors_of, plain
 
 REGIONS = ("hand", "leg", "hip", "shoulder")
 RATES = (0.05, 0.10, 0.20)
@@ -95,13 +97,25 @@ def judge(sets: Sets, target: NDArray, group: NDArray, region: NDArray) -> list[
     return rows
 
 
+def draw_coverage(cases: Outcomes, region: NDArray, path: Path) -> None:
+    """The figure of the report with regions as strata."""
+    resamples = draw(cases.group, cases.fold, cases.target, np.random.default_rng(0))
+    labels = {"Region": region.astype(object)}
+    found = three_way.judge_three_way(cases, next(iter(cases.scores)), resamples, labels=labels)
+    with files.replacing(path) as temporary:
+        temporary.write_text(doubt_figures.coverage(plain(found)), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("trained", type=Path, help="OUT of docs/results/fracatlas.sh")
     parser.add_argument("--splits", type=int, default=20, help="random splits of the groups")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--figure", type=Path, help="write the coverage by region here, as SVG")
     arguments = parser.parse_args()
     cases, region = cases_of(arguments.trained)
+    if arguments.figure:
+        draw_coverage(cases, region, arguments.figure)
     rows = []
     for number in range(arguments.splits):
         seen = half(cases, np.random.default_rng(number))
