@@ -38,6 +38,7 @@ from osteon.evaluate.checklists import (
 from osteon.evaluate.quotes import Record, Records, resolve, tell
 from osteon.phantom.plan import Plan
 from osteon.verbs.checklists import checklist
+from tests.evaluate.test_places import judged, some_places
 from tests.make import some_grades, some_predictions, with_floors, with_grade_floors
 
 PUBLISHED = {"claim-2024": (44, 44), "stard-ai-2025": (40, 48), "tripod-ai-2024": (27, 52)}
@@ -255,6 +256,22 @@ def test_a_report_on_grades_tells_its_totals() -> None:
     assert says is not None and "ICC(2,1)" in says.says and "best floor" in says.says
     assert "phantom figure, not clinical" in says.says
     assert tell(FACTS["headline"], held) is None
+
+
+def test_places_are_told_beside_their_floors_and_missing_where_nobody_measured_them() -> None:
+    def told(places: dict[str, Any]) -> str:
+        content = report.plain({"phantom": False, "validation": {"places": places}})
+        found = tell(FACTS["places"], Records({"report": Record("report.json", content)}))
+        return found.says if found else ""
+
+    found = judged(some_places())
+    says = told({"reason": "", **found})
+    for figure in (found["pointing"]["rate"], found["pointing"]["best_floor"]["rate"]):
+        assert f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" in says
+    boxes = found["boxes"]
+    assert f"by 0.5: average precision {boxes['average_precision'].value:.3f}" in says
+    assert boxes["best_floor"]["title"] in says and found["pointing"]["best_floor"]["title"] in says
+    assert told({"reason": "no boxes were given"}) == ""
 
 
 def test_people_answer_beside_the_records(chain: Path, tmp_path: Path) -> None:

@@ -209,13 +209,26 @@ def _asked(q: Quotes) -> str:
 
 
 def places(q: Quotes) -> str:
-    """Where the model looks: the pointing game with its best floor."""
+    """Where the model looks: pointing game and boxes, each beside its best floor."""
+    told = [q.if_known(partial(_pointing, q)), q.if_known(partial(_boxes, q))]
+    if not any(told):
+        raise Absent
+    return f"{labelled(q)}{' '.join(filter(None, told))}"
+
+
+def _pointing(q: Quotes) -> str:
     at = (REPORT, VALIDATION, "places", "pointing")
-    best = f"{q.text(*at, 'best_floor', 'title')}, reaches {q.figure(*at, 'best_floor', 'rate')}"
     told = (
         f"The highest point of the model's map lies in a true box in a share of {q.figure(*at, 'rate')} of the images"
     )
-    return f"{labelled(q)}{told}. The best floor, {best}."
+    return f"{told}; the best floor, {q.text(*at, 'best_floor', 'title')}, {q.figure(*at, 'best_floor', 'rate')}."
+
+
+def _boxes(q: Quotes) -> str:
+    at = (REPORT, VALIDATION, "places", "boxes")
+    told = f"Boxes that overlap a true one by {q.number(*at, 'overlap')}: average precision"
+    floor = f"{q.text(*at, 'best_floor', 'title')}, {q.figure(*at, 'best_floor', 'average_precision')}"
+    return f"{told} {q.figure(*at, 'average_precision')}; the best floor, {floor}."
 
 
 def cautions(q: Quotes) -> str:
