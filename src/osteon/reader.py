@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from osteon import files
 from osteon.dataset.to_read import Part, Taken, take_all
 from osteon.errors import CannotWrite
-from osteon.explain.maps import grad_cam, overlay
+from osteon.explain.maps import explain, overlay
+from osteon.explain.verdict import for_readers
 from osteon.learn.bundle import Bundle, head_of
 from osteon.learn.bundle import load as classifier_in
 from osteon.learn.detector import bundle as detector_bundle
@@ -120,11 +121,13 @@ class _File:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What a bundle says of a part of a file, and how that is drawn, (height, width, 3) RGB."""
+    """What a bundle says of a part of a file, and how that is drawn: (height, width, 3) RGB, or None if no picture may
+    be shown, and what a reader should know of it.
+    """
 
     probability: float
     boxes: tuple[Box, ...]
-    picture: Callable[[], NDArray[np.uint8]]
+    picture: Callable[[], tuple[NDArray[np.uint8] | None, str]]
 
 
 def _looked_at(
@@ -149,26 +152,37 @@ def _read_file(file: Taken, bundle: Model, overlays: Path | None) -> _File:
 
 def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Path | None) -> ImageReading:
     look = _classified(part, bundle) if isinstance(bundle, Bundle) else _detected(file, part, bundle)
-    name = ""
+    name, notes = "", part.notes
     if overlays is not None:
-        # Named by digest: a file name may hold what identifies a patient.
-        name = f"{file.image}-{number}.png"
-        _save(overlays / name, look.picture())
+        picture, note = look.picture()
+        notes += (note,) if note else ()
+        if picture is not None:
+            # Named by digest: a file name may hold what identifies a patient.
+            name = f"{file.image}-{number}.png"
+            _save(overlays / name, picture)
     finding = Finding(TASKS[bundle.task].positive, look.probability, look.boxes)
-    return ImageReading(str(file.path), file.image, (finding,), name, part.notes)
+    return ImageReading(str(file.path), file.image, (finding,), name, notes)
 
 
 def _classified(part: Part, bundle: Bundle) -> _Look:
     (pixels,) = part.pixels
-    return _Look(probability_of(pixels, bundle), (), lambda: overlay(pixels, grad_cam(bundle.classifier, pixels)))
+
+    def picture() -> tuple[NDArray[np.uint8] | None, str]:
+        method, note = for_readers(bundle.explanations)
+        if not method:
+            return None, note
+        found = explain(bundle.classifier, pixels, method)
+        return overlay(pixels, found.heat), f"{note}: {found.missing}" if found.missing else note
+
+    return _Look(probability_of(pixels, bundle), (), picture)
 
 
 def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
     sight, first = bundle.see(part.pixels), part.pixels[0]
 
-    def picture() -> NDArray[np.uint8]:
+    def picture() -> tuple[NDArray[np.uint8], str]:
         heat, clear = heat_of(sight.cells, STRIDES[0], bundle.members[0].size), sight.scores >= FAINT
-        return boxed(overlay(first, heat), sight.corners[clear], sight.scores[clear])
+        return boxed(overlay(first, heat), sight.corners[clear], sight.scores[clear]), ""
 
     return _Look(sight.probability, on_file(sight.corners, sight.scores, part.placement, file.size), picture)
 

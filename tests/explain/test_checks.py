@@ -13,7 +13,7 @@ from osteon.explain import checks, verdict
 from osteon.explain.checks import Case, Row, falls, measure, on_grid, summed_up
 from osteon.explain.maps import EXPLAINERS, Explanation
 from osteon.explain.shuffling import forgotten
-from osteon.explain.verdict import Rule, methods_shown, passes, to_json
+from osteon.explain.verdict import Rule, for_readers, methods_shown, passes, to_json
 from osteon.types import Estimate
 from tests.explain.planted import finds_lines, four_squares, square_of
 
@@ -123,6 +123,18 @@ def test_the_record_comes_back_from_json_and_names_what_may_be_shown(measured: M
     for damaged in ({}, {"methods": {"lrp": {}}}, {"methods": {"lrp": {"shown": "yes"}}}, {"methods": []}):
         with pytest.raises(BadTable, match="damaged"):
             methods_shown(damaged)
+
+
+def test_a_reader_sees_what_points_best_and_is_told_if_nobody_has_checked(
+    measured: Mapping[str, checks.Check],
+) -> None:
+    assert for_readers(None) == ("grad-cam", "overlay by grad-cam, which has not been checked for this bundle")
+    assert for_readers(to_json(measured, "12 images"))[0] == ""
+    better = {
+        method: replace(measured[method], pointing=Estimate(1.0 if method == "lrp" else 0.9))
+        for method in OF_A_CONVOLUTION
+    }
+    assert for_readers(to_json(better, "12 images", Rule(images=12, likeness=0.8))) == ("lrp", "overlay by lrp")
 
 
 def test_what_could_not_be_measured_does_not_pass() -> None:

@@ -6,13 +6,11 @@ row of the class token as in the papers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 
 import torch
 from torch import Tensor, nn
 
-from osteon.learn.backbones import Trunk
 from osteon.learn.heads import Classifier, Network
 from osteon.learn.networks.torchvision_shim import VisionTransformer
 
@@ -40,8 +38,9 @@ def rollout(network: Network, grey: Tensor) -> Tensor:
     Returns:
         (n, h', w') ≥ 0, one value for each patch; without prefix tokens, the sum over the patches is 1.
     """
-    with torch.no_grad(), _attended(network) as attention:
-        maps = _trunk(network)(grey)
+    watched, attention = _watched(network)
+    with torch.no_grad():
+        maps = watched.trunk(grey)
     flow: Tensor | None = None
     for each in attention:
         mean = each.mean(dim=1)
@@ -66,10 +65,10 @@ def weighted_by_gradient(network: Network, grey: Tensor) -> Tensor:
     Returns:
         (n, h', w') ≥ 0, one value for each patch; 0 if nothing speaks for the finding.
     """
-    assert isinstance(network, Classifier)
-    with torch.enable_grad(), _attended(network) as attention:
-        maps = network.trunk(grey.detach().requires_grad_())
-        logits = network.answer(maps)
+    watched, attention = _watched(network)
+    with torch.enable_grad():
+        maps = watched.trunk(grey.detach().requires_grad_())
+        logits = watched.answer(maps)
         slopes, *gradients = torch.autograd.grad(logits.sum(), [maps, *attention])
     flow: Tensor | None = None
     with torch.no_grad():
@@ -84,34 +83,19 @@ def weighted_by_gradient(network: Network, grey: Tensor) -> Tensor:
     return found.reshape(len(grey), *maps.shape[-2:])
 
 
-@contextmanager
-def _attended(network: Network) -> Iterator[list[Tensor]]:
-    """Inside, the attention (n, heads, tokens, tokens) of each block joins the list as it is computed.
+def _watched(network: Network) -> tuple[Classifier, list[Tensor]]:
+    """A copy of the network, and a list that the attention (n, heads, tokens, tokens) of each block joins as it runs.
 
-    timm's fused attention never holds the weights, so it is switched off inside; they pass through a dropout, which
-    evaluation mode makes the identity, and are caught there.
+    timm's fused attention never holds the weights, so the copy does without; there they pass through a dropout, which
+    evaluation mode makes the identity, and are caught. It is a copy since other threads may use the network.
     """
-    caught: list[Tensor] = []
-    blocks = [module for name, module in _trunk(network).net.named_modules() if name.endswith(".attn")]
-    before = [block.fused_attn for block in blocks]
-    handles = [
-        block.get_submodule("attn_drop").register_forward_hook(lambda module, inputs, output: caught.append(output))
-        for block in blocks
-    ]
-    try:
-        for block in blocks:
+    copied, caught = copy.deepcopy(network), list[Tensor]()
+    assert isinstance(copied, Classifier)
+    for name, block in copied.trunk.net.named_modules():
+        if name.endswith(".attn"):
             block.fused_attn = False
-        yield caught
-    finally:
-        for handle in handles:
-            handle.remove()
-        for block, fused in zip(blocks, before, strict=True):
-            block.fused_attn = fused
-
-
-def _trunk(network: Network) -> Trunk:
-    assert isinstance(network, Classifier)
-    return network.trunk
+            block.get_submodule("attn_drop").register_forward_hook(lambda module, inputs, output: caught.append(output))
+    return copied, caught
 
 
 def _identity(like: Tensor) -> Tensor:

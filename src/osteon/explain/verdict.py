@@ -35,6 +35,9 @@ class Rule:
 
 RULE = Rule()
 
+UNCHECKED = "grad-cam"
+"""What is drawn for a bundle whose methods nobody has checked."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -116,6 +119,26 @@ def methods_shown(record: Mapping[str, Any] | None) -> tuple[str, ...]:
             f"the record of checked explanations is damaged ({type(error).__name__}: {error})",
             remedy="check the methods of the bundle again",
         ) from error
+
+
+def for_readers(record: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The method whose map a reader sees for a bundle with this record, and what the reader should know of it.
+
+    Of those that may be shown it is the one that points best. Without a record it is Grad-CAM, and the note says that
+    nobody has checked it; if none may be shown, the method is "".
+
+    Raises:
+        BadTable: as `methods_shown`.
+    """
+    if record is None:
+        return UNCHECKED, f"overlay by {UNCHECKED}, which has not been checked for this bundle"
+    shown = methods_shown(record)
+    if not shown:
+        return "", "no overlay, since no method of explanation has passed the checks for this bundle"
+    best = max(
+        shown, key=lambda method: record["methods"][method].get("figures", {}).get("pointing", {}).get("value", 0)
+    )
+    return best, f"overlay by {best}"
 
 
 def _yes_or_no(value: object) -> bool:

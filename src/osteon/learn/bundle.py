@@ -33,6 +33,9 @@ LINEAR = "linear"
 FORM = "head_form"
 """Where `bundle.json` keeps the form of the head, if it is not osteon's own."""
 
+EXPLANATIONS = "explanations"
+"""Where it keeps the record of checked explanations, if there is one."""
+
 DESCRIPTION, WEIGHTS, CARD = "bundle.json", "weights.safetensors", "README.md"
 
 REMEDY = "train it again, or copy the bundle again from where it came from"
@@ -52,6 +55,8 @@ class Bundle:
         origin: where it comes from.
         operating_point: the one of `thresholds` that a reading decides by.
         digest: SHA-256 of `bundle.json`, which holds that of the weights; "" before it is saved.
+        explanations: which methods of explanation may be shown to readers, and on what figures, as
+            `osteon.explain.verdict.to_json` has it; None if nobody has checked.
     """
 
     classifier: Classifier
@@ -63,6 +68,7 @@ class Bundle:
     origin: Origin = field(default_factory=Origin)
     operating_point: str = "youden"
     digest: str = ""
+    explanations: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         answers.check(self.task, self.calibration, self.thresholds, self.operating_point)
@@ -223,6 +229,7 @@ def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
         **answers.to_json(bundle.calibration, bundle.thresholds, bundle.operating_point),
         "weights_sha256": digest,
         "origin": bundle.origin.to_json(),
+        **({} if bundle.explanations is None else {EXPLANATIONS: dict(bundle.explanations)}),
     }
 
 
@@ -242,7 +249,15 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
         origin=Origin.from_json(content["origin"]),
         operating_point=operating_point,
         digest=digest,
+        explanations=_record(content),
     )
+
+
+def _record(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    record = content.get(EXPLANATIONS)
+    if record is not None and not isinstance(record, dict):
+        raise TypeError(f"the record of checked explanations is a table, not {record!r}")
+    return record
 
 
 def _classifier(path: Path, digest: str, spec: TrunkSpec, form: HeadForm) -> Classifier:
