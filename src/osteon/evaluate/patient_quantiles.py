@@ -117,6 +117,6 @@ class _Patients:
 def _patients(values: Floats, group: NDArray[np.generic]) -> _Patients:
     number, images = np.unique(group, return_inverse=True, return_counts=True)[1:]
     distinct, place = np.unique(values, return_inverse=True)
-    together = np.cumsum(np.bincount(place, 1 / images[number], len(distinct)))
+    together = np.cumsum(np.bincount(place, 1 / images[number], len(distinct))).astype(float)
     keys = np.sort(number * len(distinct) + place)
     return _Patients(distinct, together, images, np.cumsum(images) - images, keys)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from osteon.errors import TooFewCases
 from osteon.evaluate import conformal
-from osteon.evaluate.conformal import ANSWERS, ERROR_RATE, INCONCLUSIVE, NEGATIVE, POSITIVE, UNAVAILABLE, Sets
+from osteon.evaluate.conformal import ANSWERS, ERROR_RATE, INCONCLUSIVE, NEGATIVE, POSITIVE, Sets
 from osteon.evaluate.intervals import Resamples, bootstrap, estimate, point
 from osteon.evaluate.metrics import Floats, Statistic, ratio
 from osteon.evaluate.outcomes import Outcomes
@@ -162,6 +162,3 @@ def _figures(
 
 def _means(columns: Floats, each: Floats) -> Statistic:
     return lambda weights: ratio((weights * each) @ columns, (weights @ each)[:, None])
-
-
-__all__ = ["STRATA", "UNAVAILABLE", "judge_three_way", "shares_of"]
