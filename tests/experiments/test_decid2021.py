@@ -36,12 +36,15 @@ from osteon.experiments.decid2021.arms import (
 )
 from osteon.experiments.decid2021.cohort import LEARNT, VALIDATION, Cohort, cohort_of
 from osteon.experiments.decid2021.levels import BY_ONE, INSTANCE, MAJORITY, Part
+from osteon.experiments.decid2021.page import write
 from osteon.experiments.decid2021.plan import PUBLISHED, SCALES, Plan, Probe, compared, plan_of
+from osteon.experiments.decid2021.report import report_of
 from osteon.experiments.decid2021.training import layer_gradients, moments_of
 from osteon.experiments.stages import Kept, keep
 from osteon.learn.networks.rx import FORMS
 from osteon.learn.samplers import OppositeClass
 from osteon.types import Progress
+from tests.experiments.made_up import some_found
 from tests.experiments.test_shared import a_run
 from tests.make import some_split_cases
 
@@ -59,7 +62,7 @@ def a_part(seed: int = 0, patients: int = 40) -> tuple[Part, np.ndarray, pd.Data
     table = pd.DataFrame({"study": study.astype(str), "group": study.astype(str)})
     target = (study % 3 == 0).astype(np.intp)
     score = target + rng.normal(size=len(study))
-    part = Part.of(table, np.ones(len(study), bool), target, seed=0, resamples=50)
+    part = Part.of(table, np.ones(len(study), bool), target, rng, resamples=50)
     return part, score, table.assign(target=target, score=score)
 
 
@@ -384,3 +387,42 @@ def test_the_commands_of_its_page_are_those_of_the_command_line() -> None:
     assert f"{medium.patients} phantom studies whose radiographs have {medium.rows:,} × {medium.columns:,}" in said
     assert f"{small.patients} phantom studies, images of {small.arms[0].form.size} pixels" in said
     assert f"{len(medium.arms)} trainings" in said and isinstance(medium, Plan)
+
+
+def test_of_data_that_are_no_phantoms_nothing_is_said_of_gaps_and_places(tmp_path: Path) -> None:
+    plan = replace(SCALES["small"], resamples=40)
+    found = replace(some_found(plan), probe=None, truth=None)
+    content = report_of(found, plan, seed=0, phantom=False, openings=1)
+    write(content, {}, found, tmp_path)
+    assert content["hairlines"]["paragraph"] == "" and content["data"]["noise"] is None
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("Not available: ") == 2 and "nobody knows how wide the gap" in text
+    assert "phantom" not in content["sentence"] and not any("planted" in caution for caution in content["cautions"])
+    assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} & {"hairlines", "pointing"} == set()
+    assert not (tmp_path / "tables" / "hairlines.csv").exists()
+    without = replace(found.cohort, table=found.cohort.table.drop(columns="hardware"))
+    again = report_of(replace(found, cohort=without), plan, seed=0, phantom=False, openings=2)
+    assert again["hardware"]["reason"] == "the label table has no column hardware"
+    assert "The test set was opened 2 times: only the first look is free." in again["cautions"]
+
+
+def test_the_words_follow_from_the_figures() -> None:
+    plan = replace(SCALES["small"], resamples=60, probe=Probe(patients=40, gaps_mm=(0.5, 2.0)))
+    found = some_found(plan, strength=3.0)
+    content = report_of(found, plan, seed=0, phantom=True, openings=1)
+    arms = content["arms"]
+    best = max(arm["study"]["validation"]["at_least_one"]["value"] for arm in arms.values())
+    chosen = arms[content["chosen"]["of_all"]]
+    assert chosen["study"]["validation"]["at_least_one"]["value"] == best and chosen["label"] in content["sentence"]
+    for row in content["hairlines"]["sizes"]:
+        gained = row["gained"]
+        small, large = (content["hairlines"]["arms"][row[key]]["mean"]["value"] for key in ("smallest", "largest"))
+        assert gained["value"] == pytest.approx(large - small, abs=2e-6)
+        told = "a larger image sees more" if gained["low"] > 0 else "a larger image sees less"
+        if gained["low"] > 0 or gained["high"] < 0:
+            assert told in content["hairlines"]["paragraph"]
+    for arm in content["hairlines"]["arms"].values():
+        wide = [row for row in arm["rows"] if arm["smallest"] is not None and row["gap_mm"] >= arm["smallest"]]
+        assert all(row["auroc"]["low"] > 0.5 for row in wide)
+    chance = report_of(some_found(plan, strength=0.0), plan, seed=0, phantom=True, openings=1)
+    assert sum("is not shown to be better on the test set than the best floor" in c for c in chance["cautions"]) >= 2

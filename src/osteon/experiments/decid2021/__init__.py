@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from osteon import tables
 from osteon.experiments import beside
 from osteon.experiments.around import Run, begin
@@ -63,7 +65,8 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
 
     found = Found(cohort, done, probe, answers, around.truth(), around.forms, table)
     openings = around.openings()
-    with around.bars("report") as progress:
+    # On a busy machine the threads of a product of small matrices wait for each other longer than they compute.
+    with around.bars("report") as progress, threadpool_limits(1, "blas"):
         content = report_of(found, plan, seed=around.seed, phantom=around.phantom, openings=openings, progress=progress)
         full = whole_pages(found, plan, seed=around.seed, phantom=around.phantom, openings=openings)
         write(content, full, found, around.out)

@@ -96,4 +96,5 @@ def asked(plan: Plan, arms: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _table(name: str, title: str, rows: list[dict[str, Any]], note: str) -> dict[str, Any]:
-    return {"name": name, "title": title, "rows": [{**row, "study": dict(row["study"])} for row in rows], "note": note}
+    told = [{**row, "study": dict(row["study"])} for row in rows]
+    return {"name": name, "title": title, "rows": told, "note": note, "published": any(row["study"] for row in told)}

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from osteon.evaluate import judge, metrics, outcomes
+from osteon.evaluate import judge, metrics
 from osteon.evaluate.intervals import bootstrap, difference, draw, estimate, point
 from osteon.evaluate.metrics import Floats
-from osteon.evaluate.report import floors_of
 from osteon.experiments.decid2021.hairlines import INTACT, widths
 from osteon.experiments.decid2021.levels import BY_ONE, INSTANCE, Mask, Part, Sampled
 from osteon.types import Estimate
@@ -85,14 +84,28 @@ def without_hardware(score: Floats, test: Part, clean: Mask) -> dict[str, Any]:
     return told
 
 
-def beside_floors(table: pd.DataFrame, models: Sequence[str], *, seed: int, resamples: int) -> dict[str, Any]:
-    """AUROC per image on the test part of the predictions, beside the floors, for each model."""
-    checked = outcomes.check(table)
-    floors = floors_of(table, "test")
-    cases = outcomes.collect(checked, "test", [*models, *floors])
-    rng = np.random.default_rng(seed)
-    sample = draw(cases.group, cases.fold, cases.target, rng, resamples=resamples)
-    return {model: judge.discrimination(cases, model, floors, sample) for model in models}
+def beside_floors(score: Floats, floors: Mapping[str, Floats], test: Part) -> dict[str, Any]:
+    """AUROC of the test images beside the floors, on the same bootstrap samples as all else.
+
+    Args:
+        score: (n,) of all images.
+        floors: name → (n,) scores.
+        test: the test set.
+
+    Returns:
+        `auroc`; `floors` with `model`, `title`, `auroc` and the paired `gain`, the strongest first; `best_floor`, and
+        the `gain` over it.
+    """
+    ours = test.level(score, INSTANCE).auroc()
+    lines = []
+    for name, theirs in floors.items():
+        level = test.level(theirs, INSTANCE).auroc()
+        lines.append({"model": name, "title": judge.title_of(name), "auroc": level[0], "gain": less(ours, level)})
+    # The strongest floor is the one to beat; of equals, the first by name.
+    lines.sort(key=lambda line: (-line["auroc"].value, line["model"]))
+    missing = Estimate(float("nan"), n=len(test.rows), note="floor not available")
+    best = lines[0] if lines else None
+    return {"auroc": ours[0], "floors": lines, "best_floor": best, "gain": best["gain"] if best else missing}
 
 
 def seen_hairlines(score: Floats, probe: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, Any]:

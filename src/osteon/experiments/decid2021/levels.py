@@ -113,12 +113,13 @@ class Part:
     sample: Resamples
 
     @classmethod
-    def of(cls, table: pd.DataFrame, chosen: Mask, target: NDArray[np.intp], *, seed: int, resamples: int) -> Part:
+    def of(
+        cls, table: pd.DataFrame, chosen: Mask, target: NDArray[np.intp], rng: np.random.Generator, *, resamples: int
+    ) -> Part:
         """The chosen rows (n,) of a table with the columns study and group, and (n,) targets."""
         rows = np.flatnonzero(chosen)
         study, group = (np.asarray(pd.factorize(table[name].iloc[rows])[0], np.intp) for name in ("study", "group"))
         sick = target[rows] == 1
-        rng = np.random.default_rng(seed)
         sample = draw(group, np.zeros(len(rows), np.intp), sick, rng, resamples=resamples)
         return cls(rows, sick, study, group, sample)
 

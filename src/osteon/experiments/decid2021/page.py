@@ -9,8 +9,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from osteon.drawing import with_ids
-from osteon.evaluate import figures
 from osteon.evaluate import report as full_report
+from osteon.evaluate.words import number
 from osteon.experiments import pages
 from osteon.experiments.decid2021 import pictures as draw
 from osteon.experiments.decid2021.arms import BASELINE, BY_SIZE, INVERTED, PADDED, RX_LARGE, RX_LITE, RX_MENDED
@@ -57,7 +57,7 @@ def page(report: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
     # Safe as markup: matplotlib has escaped the texts inside, and what is around them is our own.
     inline = {name: Markup(with_ids(svg, name)) for name, svg in drawn.items()}
     template = pages.environment("osteon.experiments.decid2021").get_template(TEMPLATE)
-    return template.render(report=report, pictures=inline, levels=LEVELS) + "\n"
+    return template.render(report=report, pictures=inline, levels=LEVELS, number=number) + "\n"
 
 
 def pictures(report: Mapping[str, Any], found: Found) -> dict[str, str]:
@@ -81,7 +81,7 @@ def pictures(report: Mapping[str, Any], found: Found) -> dict[str, str]:
     }
     drawn["protocols"] = draw.protocols(report)
     drawn["layers"] = draw.layers(report)
-    drawn["floors"] = figures.floors(report["floors"][BASELINE], report["arms"][BASELINE]["title"])
+    drawn["floors"] = draw.floors(report)
     if not report["hairlines"]["reason"]:
         drawn["hairlines"] = draw.hairlines(report)
     if not report["pointing"]["reason"]:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from osteon.drawing import BLUE, GREEN, GREY_BLUE, INK, ORANGE, QUIET, drawing
+from osteon.drawing import BLUE, GREEN, GREY_BLUE, INK, LINE, ORANGE, QUIET, drawing
 from osteon.evaluate.figures import forest, forest_size, short
 
 COLOURS = (QUIET, GREY_BLUE, INK, GREEN, ORANGE, BLUE, "#CC79A7", "#8C6D00")
@@ -38,7 +38,7 @@ def training(curves: Sequence[tuple[str, pd.DataFrame]], name: str) -> str:
             above.axhline(0.5, color=QUIET, lw=0.8, ls=":")
             above.set_title(title, fontsize=8.5)
             below.set_xlabel("epoch")
-            below.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            below.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
             below.set_xlim(0.5, max(table["epoch"]) + 0.5)
         grid[0, 0].set_ylabel("accuracy of images")
         grid[1, 0].set_ylabel("cross-entropy")
@@ -82,6 +82,7 @@ def layers(report: Report) -> str:
             axes.set_xlabel("layer, counted from the last")
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         figure.axes[0].set_ylabel("norm of the gradient of the weights")
+        figure.axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return svg.text
 
@@ -114,6 +115,19 @@ def protocols(report: Report) -> str:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("accuracy of studies by at least one image, 95 % interval")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return svg.text
+
+
+def floors(report: Report) -> str:
+    """AUROC of the images of the test set: the main models, and the floors."""
+    found = report["floors"]
+    rows = [(short(report["arms"][name]["title"]), found[name]["auroc"], BLUE) for name in report["main"]]
+    rows += [(short(f"floor: {line['title']}"), line["auroc"], QUIET) for line in found[report["main"][0]]["floors"]]
+    with drawing("floors", forest_size(rows), "AUROC of the models and of each floor") as (figure, svg):
+        axes = figure.subplots()
+        axes.axvline(0.5, color=LINE, lw=1)
+        forest(axes, rows)
+        axes.set_xlabel("AUROC of the images of the test set, 95 % interval")
     return svg.text
 
 

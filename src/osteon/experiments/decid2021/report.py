@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from osteon import __version__
 from osteon.dataset.splits import SEALED
@@ -57,6 +58,15 @@ class Found:
         own = self.cohort.table["target"].astype("Int8").reset_index(drop=True)
         return own.where(self.cohort.part != SEALED, told)
 
+    def floors(self) -> dict[str, NDArray[np.float64]]:
+        """Name of a floor → its scores (n,) of the test images, NaN for others."""
+        rows = self.predictions[self.predictions["part"] == "test"]
+        told = {}
+        for name in full_report.floors_of(rows, "test"):
+            mine = rows[rows["model"] == name]
+            told[name] = mine.set_index(mine["image"].astype(str))["score"].reindex(self.cohort.names).to_numpy(float)
+        return told
+
     def parts(self, *, seed: int, resamples: int) -> dict[str, Part]:
         """What is judged: `train`, `validation` (the study's balanced set), `inner` and `test`."""
         target, part = self.target(), self.cohort.part
@@ -68,8 +78,11 @@ class Found:
             "test": (part == SEALED) & known,
         }
         values = np.asarray(target.fillna(0).to_numpy(int), np.intp)
-        how = {"seed": seed, "resamples": resamples}
-        return {name: Part.of(self.cohort.table, rows, values, **how) for name, rows in chosen.items()}
+        # Each part from a source of its own: samples of two parts must not vary together.
+        return {
+            name: Part.of(self.cohort.table, rows, values, np.random.default_rng([seed, place]), resamples=resamples)
+            for place, (name, rows) in enumerate(chosen.items())
+        }
 
 
 def main_arms(plan: Plan) -> list[str]:
@@ -120,8 +133,7 @@ def report_of(
         arms[name] = _arm(each, found, parts)
     main = main_arms(plan)
     weights = list(dict.fromkeys(arm["weights"] for arm in arms.values()))
-    labels = [found.done[name].arm.label for name in main]
-    floors = judged.beside_floors(found.predictions, labels, **how)
+    floors = found.floors()
     data = _data(found, parts, plan)
     report: dict[str, Any] = {
         "title": "de Cid 2021, run again: fractures in studies of the wrist",
@@ -135,7 +147,7 @@ def report_of(
         "main": main,
         "arms": arms,
         "tables": asked(plan, arms),
-        "floors": {name: floors[label] for name, label in zip(main, labels, strict=True)},
+        "floors": {name: judged.beside_floors(found.done[name].scores, floors, parts["test"]) for name in main},
         "hardware": _hardware(found, parts["test"], main),
         "hairlines": _hairlines(found, plan, **how),
         "pointing": _pointing(found, plan, **how),
