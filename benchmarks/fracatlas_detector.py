@@ -346,7 +346,7 @@ def pack(
     origin = origin_of(judged, how=said_of(done), source=SOURCE, limits=LIMITS)
     save(packed(members, done, origin), options.bundle)
     size = sum(path.stat().st_size for path in options.bundle.iterdir() if path.is_file())
-    print(f"{options.bundle}: {done.final.candidate}, {len(members)} detectors, {size / 1e6:.2f} MB")
+    print(f"{options.bundle}: {done.final.candidate}, detectors: {len(members)}, {size / 1e6:.2f} MB")
 
 
 def of(judged: Mapping[str, Any], note: str) -> dict[str, Any]:

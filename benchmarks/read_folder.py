@@ -81,10 +81,13 @@ def main() -> None:
                 began = time.perf_counter()
                 road()
                 rates[name].append(options.files / (time.perf_counter() - began))
-        memory = {count: resident(folder, bundle, room, count) for count in (min(FEW, options.files), options.files)}
+                print(f"{name:32s} {rates[name][-1]:6.1f} images/s", flush=True)
+        memory = {
+            count: resident(folder, bundle, room, count) for count in sorted({min(FEW, options.files), options.files})
+        }
     medians = {name: float(np.median(found)) for name, found in rates.items()}
     for name, rate in medians.items():
-        print(f"{name:32s} {rate:6.1f} images/s (rounds: {', '.join(f'{r:.1f}' for r in rates[name])})")
+        print(f"median of {name:32s} {rate:6.1f} images/s")
     ratio = medians["osteon read"] / max(rate for name, rate in medians.items() if name.startswith("plain"))
     print(f"osteon reads {ratio:.2f} times as many images in a second as the faster plain loop (medians)")
     print("; ".join(f"{count} files: {size / 2**20:.0f} MB" for count, size in memory.items()))

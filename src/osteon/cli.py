@@ -243,7 +243,8 @@ def train(
     from osteon import verbs
 
     tuning = verbs.Tuning(backbone=backbone, weights=weights, epochs=epochs, batch=batch, learning_rate=learning_rate)
-    detecting = verbs.Detecting(tuple(detector or ["frozen"]), source, tuple(limit or ()), minutes)
+    asked = bool(boxes or detector or source or limit or minutes)
+    detecting = verbs.Detecting(tuple(detector or ["frozen"]), source, tuple(limit or ()), minutes) if asked else None
     chosen = settings.load()
     with bars("train", as_json) as progress:
         done = verbs.train(

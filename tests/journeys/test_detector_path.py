@@ -212,6 +212,8 @@ def test_what_cannot_be_trained_is_refused(
     base = ["train", "work/split", "--boxes", "boxes.csv", "--out", tmp_path]
     code, _, err = osteon(*base, "--detector", "best")
     assert code == 64 and "frozen" in err
+    code, _, err = osteon("train", "work/split", "--images", "work/prepared", "--minutes", "5", "--out", tmp_path)
+    assert code == 65 and "a detector needs boxes" in err
     code, _, err = osteon(*base, "--features", work / "detector" / "maps")
     assert code == 65 and "leave --features out" in err
     (tmp_path / "boxes.csv").write_text("image,x,y,width,height\nnobody.jpg,0,0,5,5\n")

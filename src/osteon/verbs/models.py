@@ -106,7 +106,8 @@ def train(
         progress: told of steps done.
 
     Raises:
-        BadTable: unless exactly one of `bank` and `images` is given, or boxes without a bank.
+        BadTable: unless exactly one of `bank` and `images` is given, or boxes without a bank; or if a detector is asked
+            for without boxes.
     """
     from osteon.dataset import journal, steps
     from osteon.evaluate.report import evaluate
@@ -120,6 +121,10 @@ def train(
         trunk = _trunk(chosen.backbone, chosen.weights, "", settings or Settings())
         how: dict[str, Any] = {"boxes": boxes, "trunk": trunk, "how": detecting, "images": images, "seed": seed}
         return train_detector(split, out, **how, settings=settings, progress=progress)
+    if detecting is not None:
+        raise BadTable(
+            "a detector needs boxes", remedy="pass --boxes, or leave out --detector, --source, --limit and --minutes"
+        )
     if (bank is None) == (images is None):
         raise BadTable("train needs a feature bank or prepared images", remedy="pass either --features or --images")
     if bank is not None and FeatureBank.open(bank).maps:
