@@ -416,7 +416,7 @@ def test_the_words_follow_from_the_figures() -> None:
     assert chosen["study"]["validation"]["at_least_one"]["value"] == best and chosen["label"] in content["sentence"]
     for row in content["hairlines"]["sizes"]:
         gained = row["gained"]
-        small, large = (content["hairlines"]["arms"][row[key]]["mean"]["value"] for key in ("smallest", "largest"))
+        small, large = (content["hairlines"]["arms"][row["names"][place]]["mean"]["value"] for place in (0, -1))
         assert gained["value"] == pytest.approx(large - small, abs=2e-6)
         told = "a larger image sees more" if gained["low"] > 0 else "a larger image sees less"
         if gained["low"] > 0 or gained["high"] < 0:

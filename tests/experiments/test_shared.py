@@ -58,7 +58,7 @@ def test_an_experiment_that_is_listed_holds_what_the_command_needs(name: str) ->
 def test_the_command_line_offers_every_experiment_and_scale() -> None:
     assert {name.value for name in Name} == set(EXPERIMENTS)
     assert {scale.value for scale in Scale} == {s for e in EXPERIMENTS.values() for s in e.study().SCALES}
-    with pytest.raises(UnknownName, match="no experiment named 'kim2019'; choose one of: hong2023"):
+    with pytest.raises(UnknownName, match="no experiment named 'kim2019'; choose one of: decid2021"):
         scales("kim2019")
 
 

@@ -112,8 +112,9 @@ def test_the_hairlines_follow_from_the_scores_of_the_probe(ran: Ran) -> None:
         assert row.auroc == pytest.approx(roc_auc_score(mine["gap_mm"] > 0, mine[row.arm]), abs=1e-5)
         assert len(mine) == 2 * PLAN.probe.patients
     told = ran.report["hairlines"]["paragraph"]
-    for arm in ran.report["hairlines"]["arms"].values():
-        assert f"mean AUROC {arm['mean']['value']:.3f}" in told
+    for row in ran.report["hairlines"]["sizes"]:
+        assert all(f"at {ran.report['arms'][name]['size']} pixels" in told for name in row["names"])
+        assert f"changes by {row['gained']['value']:.3f}".replace("-", "−") in told
     assert not (ran.out / "stages" / "hairlines" / "resize-256x384").exists()
 
 

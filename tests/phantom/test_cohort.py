@@ -19,7 +19,7 @@ from osteon import files
 from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName
 from osteon.phantom.cohort import Chance, Plan, even, make_cohort
-from osteon.phantom.patient import make_patient
+from osteon.phantom.patient import make_patient, views_of
 from osteon.phantom.syntaxes import SYNTAXES
 
 SMALL = Plan(patients=24, rows=320, columns=256, inverted=even(0.15))
@@ -234,3 +234,23 @@ def test_dciodvfy_finds_no_error_in_a_cohort_of_both_classes(cohort, truth):
     for path in truth["path"]:
         done = subprocess.run(["dciodvfy", str(cohort / path)], capture_output=True, text=True, check=False)
         assert "Error" not in done.stderr, done.stderr
+
+
+def test_studies_have_as_many_of_the_views_as_the_plan_says_and_nothing_else_changes() -> None:
+    some = Plan(patients=400, views=("PA", "LAT", "OBL"), instances=(0.5, 0.3, 0.2))
+    shown = [views_of(some, 3, number) for number in range(1, 401)]
+    assert set(shown) == {("PA",), ("PA", "LAT"), ("PA", "LAT", "OBL")}
+    shares = np.bincount([len(views) for views in shown])[1:] / 400
+    assert np.abs(shares - some.instances).max() < 0.08  # more than three standard deviations
+    assert views_of(replace(some, instances=()), 3, 7) == some.views
+    for wrong in ((0.5, 0.4), (0.5, 0.2, 0.2, 0.1), (1.5, -0.5)):
+        with pytest.raises(BadTable, match="shares of studies"):
+            replace(some, instances=wrong)
+
+
+def test_a_study_of_fewer_views_has_the_images_that_it_would_have_with_all(tmp_path: Path) -> None:
+    all_views, fewer = replace(SMALL, patients=1), replace(SMALL, patients=1, instances=(1.0,))
+    assert make_cohort(all_views, tmp_path / "all", seed=1) == len(SMALL.views)
+    assert make_cohort(fewer, tmp_path / "one", seed=1) == 1
+    first = "dicom/PH0001/1.dcm"
+    assert (tmp_path / "all" / first).read_bytes() == (tmp_path / "one" / first).read_bytes()

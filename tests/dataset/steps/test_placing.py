@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from osteon.dataset import frame
-from osteon.dataset.steps import FitSquare, PadToAspect
+from osteon.dataset.steps import FitSquare, PadToAspect, Stretch
 from osteon.types import Radiograph
 from tests.dataset.steps.making import FRACATLAS, shown
 from tests.make import a_radiograph
@@ -51,3 +51,16 @@ def test_images_of_the_right_size_keep_their_pixels() -> None:
         got = shown((FitSquare(448),), Radiograph(pixels.astype(np.uint8), 255))
         top, left = (448 - pixels.shape[0]) // 2, (448 - pixels.shape[1]) // 2
         assert (got[top : top + pixels.shape[0], left : left + pixels.shape[1]] == pixels).all()
+
+
+def test_stretching_fills_the_size_whatever_the_proportions_and_does_nothing_the_second_time() -> None:
+    image = Radiograph(np.full((60, 20), 200, np.uint8), 255)
+    image.pixels[:30] = 100  # the upper half
+    (placed,) = Stretch(height=40, width=90)(image)
+    got = frame.render(placed)
+    assert got.shape == (40, 90) and got.min() >= 100  # nothing is padded
+    assert (got[:19] == 100).all() and (got[21:] == 200).all()
+    assert Stretch(height=40, width=90)(placed) == [placed]
+    assert placed.notes == ("stretched from 20 × 60 to 90 × 40 px",)
+    with pytest.raises(ValueError, match="whole number of pixels"):
+        Stretch(height=10)

@@ -134,7 +134,7 @@ def floors(report: Report) -> str:
 def pointing(report: Report) -> str:
     """The pointing game of the main models, beside the floors of the first."""
     games = {name: report["pointing"]["arms"][name]["pointing"] for name in report["main"]}
-    rows = [(short(report["arms"][name]["label"]), game["rate"], BLUE) for name, game in games.items()]
+    rows = [(short(report["arms"][name]["title"]), game["rate"], BLUE) for name, game in games.items()]
     first = next(iter(games.values()))
     rows += [(short(floor["title"]), floor["rate"], QUIET) for floor in first["floors"]]
     with drawing("pointing", forest_size(rows), "Pointing game of the models and the floors") as (figure, svg):

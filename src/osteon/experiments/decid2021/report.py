@@ -236,10 +236,7 @@ def _hairlines(found: Found, plan: Plan, *, seed: int, resamples: int) -> dict[s
                 "smallest": judged.smallest_seen(seen["rows"]),
             }
     families = [list(BY_SIZE), *([ours_name(choice, place) for place in range(3)] for choice in plan.ours)]
-    sizes = [
-        {"smallest": names[0], "largest": names[-1], "gained": judged.less(means[names[-1]], means[names[0]])}
-        for names in families
-    ]
+    sizes = [{"names": names, "gained": judged.less(means[names[-1]], means[names[0]])} for names in families]
     return {"reason": "", "patients": plan.probe.patients, "arms": arms, "sizes": sizes}
 
 

@@ -56,23 +56,7 @@ def hairlines(report: Report) -> str:
         f"{found['patients']} wrists were judged intact, and with the same fracture, undisplaced, at each width of "
         "its gap."
     ]
-    for name, arm in found["arms"].items():
-        first, last = arm["rows"][0], arm["rows"][-1]
-        told.append(
-            f"{_place(report, name)}: mean AUROC {interval(arm['mean'])}, {interval(first['auroc'])} at "
-            f"{first['gap_mm']:g} mm and {interval(last['auroc'])} at {last['gap_mm']:g} mm; {_smallest(arm, last)}."
-        )
-    for row in found["sizes"]:
-        small, large = (_place(report, row[key]) for key in ("smallest", "largest"))
-        gained = row["gained"]
-        verdict = (
-            "a larger image sees more"
-            if above(gained)
-            else "a larger image sees less"
-            if gained["high"] is not None and gained["high"] < 0
-            else "it is not shown that a larger image sees more or less"
-        )
-        told.append(f"From {small} to {large} the mean AUROC changes by {interval(gained)}: {verdict}.")
+    told += [_of_sizes(report, row) for row in found["sizes"]]
     return " ".join(told)
 
 
@@ -124,13 +108,27 @@ def _learns(arm: Report) -> bool:
     return auroc["low"] is not None and auroc["low"] > 0.5
 
 
-def _place(report: Report, name: str) -> str:
-    arm = report["arms"][name]
-    mm = "" if arm["mm"] is None else f" ({number(arm['mm'], 2)} mm a pixel)"
-    return f"{arm['title']} at {arm['size']} pixels{mm}"
+def _of_sizes(report: Report, row: Report) -> str:
+    """From which width on each size of a network sees a gap, and what the largest adds to the smallest."""
+    found, arms = report["hairlines"]["arms"], report["arms"]
+    seen = [(arms[name], found[name]["smallest"]) for name in row["names"]]
+    told = ", ".join(
+        f"{'at no width' if gap is None else f'from {gap:g} mm on'} at {arm['size']} pixels{_mm(arm)}"
+        for arm, gap in seen
+    )
+    small, large = (arms[row["names"][place]]["size"] for place in (0, -1))
+    gained = row["gained"]
+    if above(gained):
+        verdict = "a larger image sees more"
+    elif gained["high"] is not None and gained["high"] < 0:
+        verdict = "a larger image sees less"
+    else:
+        verdict = "it is not shown that a larger image sees more or less"
+    return (
+        f"{seen[0][0]['title']} tells a gap from none {told}; from {small} to {large} pixels its mean AUROC over all "
+        f"widths changes by {interval(gained)}: {verdict}."
+    )
 
 
-def _smallest(arm: Report, last: Report) -> str:
-    if arm["smallest"] is None:
-        return f"not even {last['gap_mm']:g} mm is told from none"
-    return f"told from none from {arm['smallest']:g} mm on"
+def _mm(arm: Report) -> str:
+    return "" if arm["mm"] is None else f" ({number(arm['mm'], 2)} mm a pixel)"
