@@ -274,13 +274,13 @@ def pilot(name: str, work: Work, models: list[int]) -> str:
     for place, epoch in enumerate(said.epochs):
         areas, precisions, hits = [], [], []
         for model in models:
-            rows, cells = said.cells(place, model)
+            rows, maps = said.maps(place, model)
             score, target = said.scores[place, model, rows], layout.target[rows]
             areas.append(metrics.auroc(score, target))
             precisions.append(metrics.average_precision(score, target))
-            for row, one in zip(rows.tolist(), cells, strict=True):
+            for row, one in zip(rows.tolist(), maps, strict=True):
                 if len(boxes := work.examples.boxes[row]):
-                    x, y, _ = peak_of(one, STRIDES[0], said.size)
+                    x, y, _ = peak_of(one[0], STRIDES[0], said.size)
                     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
                     hits.append(bool(((low <= (x, y)) & ((x, y) <= high)).all(axis=1).any()))
         lines.append(

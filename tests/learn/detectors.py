@@ -62,7 +62,7 @@ def a_bundle(*members: Member, **changes: Any) -> DetectorBundle:
         members=members or (a_member(),),
         task="fracture",
         calibration=Calibration(slope=1.2, intercept=-0.3, n=120, prevalence=0.4),
-        rule=BoxRule(least=0.05, share=0.5, most=3),
+        rule=BoxRule(least=0.05, overlap=0.5, most=3),
         thresholds={"youden": 0.41, "sensitivity_0.90": 0.2},
         origin=ORIGIN,
     )

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from osteon.errors import Diverged, Mismatch, TooFewCases, UnknownName
+from osteon.evaluate.localisation import iou
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
-from osteon.learn.detector.lesions import peak_of
+from osteon.learn.detector.lesions import BoxRule, boxes_of, peak_of
 from osteon.learn.detector.network import (
     POOLINGS,
     STRIDES,
@@ -24,7 +25,7 @@ from osteon.learn.detector.network import (
     Stages,
     detector_on,
 )
-from osteon.learn.detector.training import DetectorOptions, fitted, loss_of, said_of
+from osteon.learn.detector.training import DetectorOptions, Wanted, fitted, loss_of, said_of
 from osteon.learn.maps import apart, channels_of, maps_of
 from osteon.learn.optimisers import AdamW
 from osteon.learn.weights import digest_of
@@ -54,8 +55,8 @@ def trained(options: DetectorOptions = OPTIONS, *, images: int = 60, drawn: floa
 def pointing(detector: Detector) -> float:
     """The pointing game on images that nobody has learnt from."""
     examples, truth = some_examples(40, seed=99)
-    _, cells = said_of(detector, examples, np.arange(40))
-    return share_pointed_at(np.array([peak_of(one, 16, SIZE)[:2] for one in cells]), truth)
+    _, maps = said_of(detector, examples, np.arange(40))
+    return share_pointed_at(np.array([peak_of(one[0], 16, SIZE)[:2] for one in maps]), truth)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -73,6 +74,17 @@ def test_boxes_teach_where_to_look_and_labels_alone_do_not(pooling: str) -> None
 
 def test_a_few_boxes_are_enough_and_images_without_one_do_not_teach_that_there_is_nothing() -> None:
     assert pointing(trained(images=90, drawn=0.4)) >= 0.9
+
+
+def test_boxes_are_found_where_and_as_large_as_they_are() -> None:
+    options = replace(OPTIONS, epochs=(40,))
+    examples, truth = some_examples(40, seed=99)
+    _, maps = said_of(trained(options, images=120), examples, np.arange(40))
+    there = np.flatnonzero(examples.target)
+    shares = [iou(boxes_of(maps[row], 16, SIZE, BoxRule(most=1))[0], truth[[row]])[0, 0] for row in there]
+    assert np.mean(shares) > 0.5
+    whole = np.array([SIZE[1] / 2 - 15, SIZE[0] / 2 - 15, 30, 30])
+    assert np.mean([iou(whole[None], truth[[row]])[0, 0] for row in there]) < 0.1
 
 
 @pytest.mark.parametrize("target", ["covered", "soft"])
@@ -120,14 +132,16 @@ def test_the_loss_is_that_of_its_definition() -> None:
     odds, image = rng.normal(size=(3, 2, 2)), rng.normal(size=3)
     wanted = np.zeros((3, 2, 2))
     wanted[0, 0] = 1.0, 0.25
-    target, taught = np.array([1.0, 1, 0]), np.array([True, False, True])
-    said = Lesions(torch.tensor(odds, dtype=torch.float32), torch.tensor(image, dtype=torch.float32))
+    target, edges = np.array([1.0, 1, 0]), np.full((3, 4, 2, 2), np.nan)
+    edges[0, :, 0, 0] = 0.1, 0.2, 0.3, 0.2
+    said_edges = np.log(np.full((3, 4, 2, 2), 0.2))
+    maps = np.concatenate([odds[:, None], said_edges], axis=1)
+    said = Lesions(*(torch.tensor(given, dtype=torch.float32) for given in (maps, image)))
     found = loss_of(
         said,
         torch.tensor(target, dtype=torch.float32),
-        torch.tensor(wanted, dtype=torch.float32),
-        torch.tensor(taught),
-        replace(OPTIONS, cells=0.7, focus=2.0),
+        Wanted(*(torch.tensor(given, dtype=torch.float32) for given in (wanted, edges))),
+        replace(OPTIONS, cells=0.7, focus=2.0, edges=0.5),
     )
 
     def entropy(z: float, t: float) -> float:
@@ -140,7 +154,9 @@ def test_the_loss_is_that_of_its_definition() -> None:
         for z, t in zip(odds[i].ravel(), wanted[i].ravel(), strict=True)
     )
     of_image = np.mean([entropy(z, t) for z, t in zip(image, target, strict=True)])
-    assert found.item() == pytest.approx(of_image + 0.7 * cells / 1.25, rel=1e-5)
+    # Ours is 0.4 wide and 0.4 high, as is the true one, which lies 0.1 further to the right.
+    overlap = 0.3 * 0.4 / (2 * 0.4 * 0.4 - 0.3 * 0.4)
+    assert found.item() == pytest.approx(of_image + 0.7 * cells / 1.25 - 0.5 * np.log(overlap), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18"])
@@ -171,8 +187,12 @@ def test_the_network_says_of_images_what_the_detector_says_of_their_maps(strides
         wanted = [detector(maps_of(trunk, images, strides)) for images in (grey, grey.flip(-1))]
         said = network.both(grey)
         assert torch.allclose(network.score(grey), (wanted[0].image + wanted[1].image) / 2, atol=1e-5)
-    assert torch.allclose(said.cells, (wanted[0].cells + wanted[1].cells.flip(-1)) / 2, atol=1e-5)
+    back = wanted[1].maps.flip(-1)
+    assert torch.allclose(said.cells, (wanted[0].cells + back[:, 0]) / 2, atol=1e-5)
     assert said.cells.shape == (2, 4, 6)
+    # What reaches to the left in a mirror image reaches to the right; what reaches up, up.
+    for ours, theirs in ((1, 3), (2, 2), (3, 1), (4, 4)):
+        assert torch.allclose(said.maps[:, ours], (wanted[0].maps[:, ours] + back[:, theirs]) / 2, atol=1e-5)
     assert digest_of(trunk.net.state_dict()) == before, "the trunk that was given is left as it was"
     kept = network.trunk.spec
     assert (kept.digest == before) == (middle == 0)

@@ -65,9 +65,9 @@ def test_every_row_is_told_by_those_that_have_not_learnt_from_it(tmp_path: Path)
         there = ~np.isnan(found.scores[:, model])
         wanted = np.isin(layout.fold, out) if out else layout.fold == -1
         assert (there == wanted).all() and not (wanted & layout.training[model]).any()
-        rows, cells = found.cells(1, model)
+        rows, maps = found.maps(1, model)
         assert (rows == np.flatnonzero(wanted)).all() and (rows == asked(layout, model)).all()
-        assert cells.shape == (len(rows), 8, 10)
+        assert maps.shape == (len(rows), 5, 8, 10)
     assert set(found.weights(0)) == set(fresh().state_dict())
 
 

@@ -11,7 +11,7 @@ import pytest
 from osteon.dataset.placement import Placement
 from osteon.errors import Mismatch
 from osteon.learn.augmentation import Augmentation
-from osteon.learn.detector.box_targets import covered, targets_of
+from osteon.learn.detector.box_targets import covered, seen_in
 from osteon.learn.detector.views import copy_name, write_views
 
 SIZE = (120, 160)
@@ -50,19 +50,18 @@ def test_a_patch_lies_where_the_affine_leads(tmp_path: Path) -> None:
 
 def test_the_targets_of_a_copy_are_those_of_its_boxes_and_of_their_mirror_image(tmp_path: Path) -> None:
     views = write_views(painted(tmp_path / "images", 1), tmp_path / "views", copies=2, seed=1)
-    cells = targets_of([BOX], SIZE, 16, moved=views.moved)
-    assert cells.shape == (1, 6, 8, 10)
-    assert np.array_equal(cells[:, :2], targets_of([BOX], SIZE, 16))
+    seen = [seen_in(BOX, SIZE, view, moved=views.moved[0]) for view in range(6)]
+    assert np.array_equal(seen[0], BOX) and np.array_equal(seen[1], seen_in(BOX, SIZE, 1))
     for copy in range(2):
         there = Placement(SIZE, views.moved[0, copy]).to_prepared(BOX)
-        assert np.array_equal(cells[0, 2 + 2 * copy], covered(there, SIZE, 16))
-        assert np.allclose(cells[0, 3 + 2 * copy], cells[0, 2 + 2 * copy][:, ::-1])  # 16 divides the width
+        plain, mirrored = (covered(seen[2 + 2 * copy + flip], SIZE, 16) for flip in range(2))
+        assert np.array_equal(plain, covered(there, SIZE, 16))
+        assert np.allclose(mirrored, plain[:, ::-1])  # 16 divides the width
 
 
 def test_a_finding_that_was_moved_out_of_a_copy_is_not_in_its_targets() -> None:
-    moved = np.array([[[[1.0, 0, 90], [0, 1, 0]]]])  # shows what lies 90 pixels further right
-    cells = targets_of([BOX], SIZE, 16, moved=moved)
-    assert cells[0, :2].any() and not cells[0, 2:].any()
+    moved = np.array([[[1.0, 0, 90], [0, 1, 0]]])  # shows what lies 90 pixels further right
+    assert [len(seen_in(BOX, SIZE, view, moved=moved)) for view in range(4)] == [1, 1, 0, 0]
 
 
 def test_copies_are_the_same_whenever_and_with_whomever_they_are_made(tmp_path: Path) -> None:

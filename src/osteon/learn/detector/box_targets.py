@@ -1,4 +1,4 @@
-"""Boxes as targets for the cells of a map: how much of each cell of a grid belongs to a finding.
+"""Boxes as targets for the cells of a map: how much of each belongs to a finding, and how far its box reaches from it.
 
 A grid of stride s over an image of h × w pixels has ⌈h / s⌉ × ⌈w / s⌉ cells; cell (i, j) covers the pixels from s i to
 s (i + 1) and from s j to s (j + 1).
@@ -7,7 +7,7 @@ s (i + 1) and from s j to s (j + 1).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,37 +70,40 @@ def mirrored(boxes: Floats, size: tuple[int, int], flip: int) -> Floats:
     return np.stack([x, y, width, height], axis=1)
 
 
-def targets_of(
-    boxes: Sequence[Floats],
-    size: tuple[int, int],
-    stride: int,
-    *,
-    flips: int = 2,
-    moved: Floats | None = None,
-    target: Target = covered,
-) -> Cells:
-    """Targets (n, views, rows, columns) of n images of one size; a view is a flip of the image or of a moved copy.
-
-    The boxes are mirrored, not the grid: unless the stride divides the image, the two are not the same.
+def seen_in(drawn: Floats, size: tuple[int, int], view: int, *, flips: int = 2, moved: Floats | None = None) -> Floats:
+    """Boxes (k, 4) of an image as they lie in one of its views: a flip of the image, or of a moved copy.
 
     Args:
-        boxes: (k, 4) of each image.
-        size: (height, width) of the images, and of their copies.
-        stride: pixels per cell.
-        flips: of each image and copy; view number `flips` · copy + flip, copy 0 being the image itself.
-        moved: (n, copies, 2, 3) from pixel centres of each copy to those of its image (`osteon.learn.detector.views`).
-        target: how boxes become targets.
+        drawn: on the image as it is.
+        size: (height, width) of the image, and of its copies.
+        view: `flips` · copy + flip, copy 0 being the image itself.
+        flips: of the image and of each copy.
+        moved: (copies, 2, 3) from pixel centres of each copy to those of the image (`osteon.learn.detector.views`).
+    """
+    copy, flip = divmod(view, flips)
+    if moved is not None and copy:
+        drawn = shown(Placement(size, moved[copy - 1]).to_prepared(drawn), size)
+    return mirrored(drawn, size, flip)
+
+
+def reaches(boxes: Floats, size: tuple[int, int], stride: int) -> Cells:
+    """How far the box about a cell's centre reaches from it: (4, rows, columns), NaN for cells in no box.
+
+    To the left, up, to the right and down, as a share of the image's width or height, half a pixel at least; of several
+    boxes the smallest counts. The cell that holds a box's centre is in it, also where the box is narrower than a cell.
     """
     rows, columns = grid_of(size, stride)
-    copies = 0 if moved is None else moved.shape[1]
-    cells = np.zeros((len(boxes), flips * (1 + copies), rows, columns), np.float32)
-    for number, drawn in enumerate(boxes):
-        for view in range(cells.shape[1]) if len(drawn) else ():
-            (copy, flip), here = divmod(view, flips), drawn
-            if moved is not None and copy:
-                here = shown(Placement(size, moved[number, copy - 1]).to_prepared(here), size)
-            cells[number, view] = target(mirrored(here, size, flip), size, stride)
-    return cells
+    height, width = size
+    found = np.full((4, rows, columns), np.nan, np.float32)
+    down, across = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
+    for x, y, wide, high in sorted(boxes.tolist(), key=lambda box: -box[2] * box[3]):
+        reach = np.stack([across - x, down - y, x + wide - across, y + high - down])
+        inside = (reach > 0).all(axis=0)
+        middle = int((y + high / 2) // stride), int((x + wide / 2) // stride)
+        inside[min(middle[0], rows - 1), min(middle[1], columns - 1)] = True
+        shares = np.maximum(reach, 0.5) / np.array([width, height, width, height])[:, None, None]
+        found = np.where(inside, shares.astype(np.float32), found)
+    return found
 
 
 def _overlap(start: float, length: float, cells: int, stride: int) -> Floats:

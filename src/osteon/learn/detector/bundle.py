@@ -62,7 +62,7 @@ class Sight:
     Attributes:
         probability: calibrated.
         corners: (k, 4) boxes x, y, width, height in pixels of the first member's prepared image.
-        scores: (k,) of each: the height of its hill times the probability. They order boxes, and are not calibrated.
+        scores: (k,) of each: the height of its cell times the probability. They order boxes, and are not calibrated.
         cells: (h, w) lesion map on the first member's grid, log odds.
     """
 
@@ -77,10 +77,10 @@ class DetectorBundle:
     """Trained detectors with all that belongs to them.
 
     Attributes:
-        members: whose mean answers: of their log odds, and of their lesion maps, brought to the grid of the first.
+        members: whose mean answers: of their log odds, and of their maps, brought to the grid of the first.
         task: a name in `osteon.tasks.TASKS`.
         calibration: from mean log odds to probabilities.
-        rule: how boxes are drawn.
+        rule: which boxes are kept.
         thresholds: operating point → cut-off on the probability.
         origin: where it comes from.
         operating_point: the one of `thresholds` that a reading decides by.
@@ -150,13 +150,12 @@ class DetectorBundle:
                 if (id(trunk), way) not in seen:
                     seen[id(trunk), way] = _both_flips(trunk, pixels[way])
                 said.append(mean_of_flips(*map(member.network.detector, seen[id(trunk), way])))
-        grid = (said[0].cells.shape[1], said[0].cells.shape[2])
-        maps = np.stack([on_grid(one.cells.numpy(), grid)[0] for one in said])
-        cells = np.asarray(maps.mean(axis=0), np.float32)
+        grid = (said[0].maps.shape[2], said[0].maps.shape[3])
+        maps = np.mean([on_grid(one.maps.numpy(), grid)[0] for one in said], axis=0)
         score = np.mean([one.image.double().numpy() for one in said], axis=0)
         probability = float(self.calibration(score)[0])
-        corners, heights = boxes_of(cells, STRIDES[0], self.members[0].size, self.rule)
-        return Sight(probability, corners, heights * probability, cells)
+        corners, heights = boxes_of(maps, STRIDES[0], self.members[0].size, self.rule)
+        return Sight(probability, corners, heights * probability, np.asarray(maps[0], np.float32))
 
 
 def _both_flips(trunk: Trunk, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
@@ -235,7 +234,7 @@ def _from_json(content: Mapping[str, Any], folder: Path) -> DetectorBundle:
         members=tuple(members),
         task=str(content["task"]),
         calibration=calibration,
-        rule=BoxRule(least=float(rule["least"]), share=float(rule["share"]), most=int(rule["most"])),
+        rule=BoxRule(least=float(rule["least"]), overlap=float(rule["overlap"]), most=int(rule["most"])),
         thresholds=thresholds,
         origin=Origin.from_json(content["origin"]),
         operating_point=operating_point,
@@ -278,8 +277,8 @@ def card(bundle: DetectorBundle) -> str:
         for number, member in enumerate(bundle.members, start=1)
     ]
     inside += [
-        f"- Boxes: about hills of the lesion map of {bundle.rule.least:g} or more, cut at {bundle.rule.share:g} of "
-        f"their height, at most {bundle.rule.most} an image.",
+        f"- Boxes: at the tops of the lesion map of {bundle.rule.least:g} or more, at most {bundle.rule.most} an "
+        f"image, none that overlaps a higher one by more than {bundle.rule.overlap:g}.",
         f"- Training: {origin.how or 'not stated.'}",
         f"- Data: {origin.data or 'not stated.'}",
         f"- Code: osteon, commit {origin.commit or 'not known'}.",

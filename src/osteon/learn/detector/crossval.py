@@ -1,7 +1,7 @@
 """From what detectors said, fold by fold, to one predictions table with its floors, points and boxes, and a choice.
 
-Inner folds choose: how long to train, which of several detectors or ensembles of them, how to calibrate, and how boxes
-are drawn about the hills of a lesion map. The fold that was left out of all of them reports.
+Inner folds choose: how long to train, which of several detectors or ensembles of them, how to calibrate, and which
+boxes of a lesion map are kept. The fold that was left out of all of them reports.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from osteon.learn.logistic import Array
 from osteon.learn.nested import REGULARISATIONS, UNUSED, Layout, Nested, as_predictions, nested
 from osteon.types import Calibration, Progress, silent
 
-RULES = tuple(BoxRule(least, share) for least, share in product((0.03, 0.1), (0.3, 0.45, 0.6)))
-"""Ways of drawing boxes to choose from."""
+RULES = tuple(BoxRule(least, overlap) for least, overlap in product((0.03, 0.1), (0.1, 0.3, 0.5)))
+"""Which boxes to keep: what to choose from."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DetectorCrossValidation:
             the prepared images.
         chosen: what each fold chose inside its training part.
         final: what all folds together chose.
-        rules, rule: likewise, how boxes are drawn.
+        rules, rule: likewise, which boxes are kept.
         calibration: of the final model's scores, fitted on out-of-fold scores.
         thresholds: operating point → cut-off on the final model's probability, chosen on out-of-fold scores.
         notes: model name → what its reader should know.
@@ -91,7 +91,7 @@ def cross_validate_detector(
     """Choose, calibrate and report, from what detectors have told.
 
     Args:
-        candidates: name → the detectors whose mean it is: of their scores, and of their lesion maps, which are brought
+        candidates: name → the detectors whose mean it is: of their scores, and of their maps, which are brought
             to the grid of the first. All are of the layout of the manifest.
         manifest: n rows with the columns group and fold, as `osteon split` wrote it.
         boxes: on the prepared images of the first detector (`dataset.boxes.COLUMNS`).
@@ -110,17 +110,17 @@ def cross_validate_detector(
     first = next(iter(candidates.values()))[0]
     truth = by_image(boxes, list(manifest["image"]))
     steps, grid = len(layout.folds) + 2, grid_of(first.size, STRIDES[0])
-    rules, cells = list[BoxRule](), np.full((len(manifest), *grid), np.nan, np.float32)
+    rules, told = list[BoxRule](), np.full((len(manifest), 5, *grid), np.nan, np.float32)
     for done, (fold, number) in enumerate(zip([*layout.folds, None], [*found.chosen, found.final], strict=True)):
         progress(done, steps)
         maps = _Maps(candidates[settings[number].candidate], settings[number].place, grid)
         rules.append(_best_rule(maps.inner(fold), truth, first.size, layout))
         own = layout.fold == (SEALED if fold is None else fold)
-        cells[own] = maps.outer(fold)[own]
+        told[own] = maps.outer(fold)[own]
     beside = floors(manifest, images, regularisations=regularisations)
     progress(steps, steps)
     own_rows = as_predictions(model, manifest, layout, found.score, found.probability)
-    points, drawn = _places(manifest, layout, cells, found, rules, first.size)
+    points, drawn = _places(manifest, layout, told, found, rules, first.size)
     return DetectorCrossValidation(
         predictions=pd.concat([own_rows, beside.predictions], ignore_index=True),
         points=points,
@@ -193,9 +193,9 @@ def _mean_score(detectors: Sequence[Told], place: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """The lesion maps of a candidate after an epoch, means over its detectors on one grid.
+    """The maps of a candidate after an epoch, means over its detectors on one grid.
 
-    Both functions give (n, h, w), NaN for the rows that are not spoken of.
+    Both functions give (n, 5, h, w), NaN for the rows that are not spoken of.
     """
 
     detectors: Sequence[Told]
@@ -206,33 +206,33 @@ class _Maps:
         """What the detectors say of each row that have seen neither this fold (None: the sealed part) nor its own."""
         layout = self.detectors[0].layout
         without = () if fold is None else (fold,)
-        cells = self._empty()
+        every = self._empty()
         for other in layout.folds:
             if other != fold:
                 rows, maps = self._said(tuple(sorted({*without, other})))
                 mine = layout.fold[rows] == other
-                cells[rows[mine]] = maps[mine]
-        return cells
+                every[rows[mine]] = maps[mine]
+        return every
 
     def outer(self, fold: int | None) -> Cells:
         """What the detector that has not seen this fold says of it, or the final one of the sealed part."""
-        cells = self._empty()
+        every = self._empty()
         rows, maps = self._said(() if fold is None else (fold,))
-        cells[rows] = maps
-        return cells
+        every[rows] = maps
+        return every
 
     def _said(self, left_out: tuple[int, ...]) -> tuple[NDArray[np.intp], Cells]:
         number = self.detectors[0].layout.left_out.index(left_out)
-        asked = [told.cells(self.place, number) for told in self.detectors]
+        asked = [told.maps(self.place, number) for told in self.detectors]
         return asked[0][0], np.mean([on_grid(maps, self.grid) for _, maps in asked], axis=0)
 
     def _empty(self) -> Cells:
-        return np.full((len(self.detectors[0].layout.fold), *self.grid), np.nan, np.float32)
+        return np.full((len(self.detectors[0].layout.fold), 5, *self.grid), np.nan, np.float32)
 
 
-def _best_rule(cells: Cells, truth: Sequence[Floats], size: tuple[int, int], layout: Layout) -> BoxRule:
-    """The rule of largest average precision on the images with boxes whose lesion maps are there."""
-    told = np.flatnonzero(layout.labelled & ~np.isnan(cells[:, 0, 0]))
+def _best_rule(maps: Cells, truth: Sequence[Floats], size: tuple[int, int], layout: Layout) -> BoxRule:
+    """The rule of largest average precision on the images with boxes whose maps are there."""
+    told = np.flatnonzero(layout.labelled & ~np.isnan(maps[:, 0, 0, 0]))
     rows = [row for row in told.tolist() if len(truth[row])]
     if not rows:
         raise TooFewCases(
@@ -242,7 +242,7 @@ def _best_rule(cells: Cells, truth: Sequence[Floats], size: tuple[int, int], lay
     wanted = _as_boxes([truth[row] for row in rows], [np.zeros(len(truth[row])) for row in rows])
     reached = []
     for rule in RULES:
-        drawn = [boxes_of(cells[row], STRIDES[0], size, rule) for row in rows]
+        drawn = [boxes_of(maps[row], STRIDES[0], size, rule) for row in rows]
         statistic, _ = localisation.average_precision(_as_boxes(*zip(*drawn, strict=True)), wanted)
         reached.append(float(point(statistic, sum(len(b) for b, _ in drawn) + len(wanted.image))))
     return RULES[int(np.argmax(reached))]
@@ -256,22 +256,22 @@ def _as_boxes(corners: Sequence[Floats], scores: Sequence[Floats]) -> Boxes:
 def _places(
     manifest: pd.DataFrame,
     layout: Layout,
-    cells: Cells,
+    maps: Cells,
     found: Nested,
     rules: Sequence[BoxRule],
     size: tuple[int, int],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Points and boxes of all rows that the predictions speak of.
 
-    A box counts as its peak times the image's probability: a hill in an image that looks sound is worth less.
+    A box counts as its cell's probability times the image's: a hill in an image that looks sound is worth less.
     """
     points, boxes = [], []
     names = manifest["image"].tolist()
     for row in np.flatnonzero(layout.fold != UNUSED):
         fold = int(layout.fold[row])
         rule = rules[-1] if fold == SEALED else rules[layout.folds.index(fold)]
-        points.append((names[row], *peak_of(cells[row], STRIDES[0], size)))
-        corners, heights = boxes_of(cells[row], STRIDES[0], size, rule)
+        points.append((names[row], *peak_of(maps[row, 0], STRIDES[0], size)))
+        corners, heights = boxes_of(maps[row], STRIDES[0], size, rule)
         scores = heights * found.probability[row]
         boxes += [(names[row], *corner, score) for corner, score in zip(corners.tolist(), scores.tolist(), strict=True)]
     return (
@@ -290,8 +290,8 @@ def _said(
         return f"{setting.candidate} after epoch {candidates[setting.candidate][0].epochs[setting.place]}"
 
     chosen = ", ".join(name(number) for number in found.chosen)
-    cut = ", ".join(f"{rule.share:g}" for rule in rules[:-1])
+    least = ", ".join(f"{rule.least:g}" for rule in rules[:-1])
     return (
         f"chosen inside the folds: {chosen}; for the final model: {name(found.final)}; "
-        f"boxes cut at {cut} of a hill's height, for the final model at {rules[-1].share:g}"
+        f"boxes from a probability of {least} on, for the final model of {rules[-1].least:g}"
     )

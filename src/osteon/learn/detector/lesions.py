@@ -7,35 +7,36 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from scipy.special import expit
 
 from osteon.dataset.placement import Placement
+from osteon.evaluate.localisation import iou
 from osteon.types import Box
 
 Floats = NDArray[np.float64]
 
 FINE = 4
-"""Pixels of the grid on which peaks and edges are looked for: a map of stride 16 is enlarged so far."""
+"""Pixels of the grid on which the peak is looked for: a map of stride 16 is enlarged so far."""
 
 
 @dataclass(frozen=True)
 class BoxRule:
-    """How boxes are drawn about the hills of a lesion map.
+    """Which boxes of a lesion map are kept: one at each top of its hills, unless a higher top's box covers the same.
 
     Attributes:
-        least: probability that a hill must reach to be found at all.
-        share: of its own height at which a hill is cut; the box is about what stands above. A faint hill is as wide as
-            a clear one, so a cut at one height would make its box too small.
-        most: boxes per image, the highest hills.
+        least: probability that a top must reach to be found at all.
+        overlap: intersection over union with the box of a higher top, above which a box is left out.
+        most: boxes per image, those of the highest tops.
     """
 
     least: float = 0.05
-    share: float = 0.5
+    overlap: float = 0.3
     most: int = 5
 
     def __post_init__(self) -> None:
-        if not (0 < self.least < 1 and 0 < self.share < 1 and self.most >= 1):
-            raise ValueError(f"least and share lie in 0..1 exclusive, and most is 1 or more, not {self}")
+        if not (0 < self.least < 1 and 0 <= self.overlap < 1 and self.most >= 1):
+            raise ValueError(f"least and overlap lie in 0..1, 1 excluded, and most is 1 or more, not {self}")
 
 
 def peak_of(cells: NDArray[np.floating], stride: int, size: tuple[int, int]) -> tuple[float, float, float]:
@@ -49,52 +50,53 @@ def peak_of(cells: NDArray[np.floating], stride: int, size: tuple[int, int]) -> 
     Returns:
         x and y in pixels of the image, 0 at the outer corner of the first pixel, and the largest probability of a cell.
     """
-    # Cubically, so that the peak may lie between cells, on the side of the higher neighbour.
-    fine = _enlarged(cells, stride, size, cv2.INTER_CUBIC)
+    fine = _enlarged(cells, stride, size)
     row, column = np.unravel_index(int(np.argmax(fine)), fine.shape)
     x, y = (min((place + 0.5) * FINE, side - 0.5) for place, side in ((column, size[1]), (row, size[0])))
     return float(x), float(y), float(expit(np.asarray(cells, float).max()))
 
 
 def boxes_of(
-    cells: NDArray[np.floating], stride: int, size: tuple[int, int], rule: BoxRule | None = None
+    maps: NDArray[np.floating], stride: int, size: tuple[int, int], rule: BoxRule | None = None
 ) -> tuple[Floats, Floats]:
-    """Boxes about the hills of a lesion map, the highest first.
+    """Boxes at the tops of a lesion map, the highest first.
 
     Args:
-        cells: (h, w) log odds.
+        maps: (5, h, w) as `osteon.learn.detector.network.Lesions` has them.
         stride: pixels of the image per cell.
         size: (height, width) of the image, at which boxes end.
-        rule: what counts as a hill, and where it ends.
+        rule: which boxes are kept.
 
     Returns:
         Boxes (k, 4), x, y, width and height in pixels of the image as in `osteon.dataset.boxes`, and the probability
-        (k,) at the peak of each.
+        (k,) of the cell that each was read at.
     """
-    # Probabilities, and not log odds, and linearly: half of a hill's height lies then where half of a cell is covered.
     rule = rule or BoxRule()
-    hills = _enlarged(expit(np.asarray(cells, float)), stride, size, cv2.INTER_LINEAR)
-    label = _label(hills >= rule.least)
-    peaks = np.array([hills[label == one].max() for one in range(1, label.max() + 1)])
-    found, scores = [np.empty((0, 4))], list[float]()
-    for one in np.argsort(-peaks, kind="stable")[: rule.most]:
-        inside = np.where(label == one + 1, hills, 0)
-        above = _label(inside >= rule.share * peaks[one])
-        own = above == above.ravel()[np.argmax(inside)]
-        rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-        low = np.array([columns[0], rows[0]]) * FINE
-        high = np.minimum((np.array([columns[-1], rows[-1]]) + 1) * FINE, size[::-1])
-        found.append(np.concatenate([low, high - low])[None].astype(float))
-        scores.append(float(peaks[one]))
-    return np.concatenate(found), np.array(scores)
+    probability, reach = expit(np.asarray(maps[0], float)), np.exp(np.asarray(maps[1:], float))
+    tops = (probability == maximum_filter(probability, size=3)) & (probability >= rule.least)
+    rows, columns = np.nonzero(tops)
+    centre, sides = (np.stack([columns, rows], axis=1) + 0.5) * stride, np.array(size[::-1], float)
+    to_left_and_up, to_right_and_down = (
+        reach[pair, rows[:, None], columns[:, None]] * sides for pair in ([0, 1], [2, 3])
+    )
+    low, high = np.clip(centre - to_left_and_up, 0, sides), np.clip(centre + to_right_and_down, 0, sides)
+    corners, scores = np.concatenate([low, high - low], axis=1), probability[rows, columns]
+    left = [one for one in np.argsort(-scores, kind="stable") if corners[one, 2:].min() > 0]
+    kept = list[int]()
+    while left and len(kept) < rule.most:
+        first, *left = left
+        kept.append(int(first))
+        shared = iou(corners[[first]], corners[left])[0]
+        left = [one for one, share in zip(left, shared, strict=True) if share <= rule.overlap]
+    return corners[kept], scores[kept]
 
 
-def on_grid(cells: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Lesion maps (m, h, w) on another grid over the same images."""
-    if cells.shape[1:] == shape:
-        return cells
-    moved = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in cells]
-    return np.array(moved, np.float32).reshape(-1, *shape)
+def on_grid(maps: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Maps (m, 5, h, w) on another grid over the same images."""
+    if maps.shape[2:] == shape:
+        return maps
+    moved = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in maps.reshape(-1, *maps.shape[2:])]
+    return np.array(moved, np.float32).reshape(*maps.shape[:2], *shape)
 
 
 def on_file(corners: Floats, scores: Floats, placement: Placement, size: tuple[int, int]) -> tuple[Box, ...]:
@@ -116,14 +118,9 @@ def on_file(corners: Floats, scores: Floats, placement: Placement, size: tuple[i
     )
 
 
-def _enlarged(cells: NDArray[np.floating], stride: int, size: tuple[int, int], how: int) -> Floats:
-    """(⌈height / FINE⌉, ⌈width / FINE⌉) values of a map on the finer grid."""
+def _enlarged(cells: NDArray[np.floating], stride: int, size: tuple[int, int]) -> Floats:
+    """(⌈height / FINE⌉, ⌈width / FINE⌉) values of a map on the finer grid, cubically: a peak may lie between cells."""
     values = np.asarray(cells, np.float32)
     shape = (values.shape[1] * stride // FINE, values.shape[0] * stride // FINE)
     rows, columns = (-(-side // FINE) for side in size)
-    return np.asarray(cv2.resize(values, shape, interpolation=how)[:rows, :columns], float)
-
-
-def _label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The number of the hill that each place belongs to, 0 for none."""
-    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1], np.int32)
+    return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_CUBIC)[:rows, :columns], float)

@@ -1,4 +1,4 @@
-"""A network that says where in an image a lesion lies, and whether there is one: a lesion map and one answer.
+"""A network that says where in an image a lesion lies, and whether there is one: a lesion map, boxes and one answer.
 
 It reads the maps of a trunk at strides of 16 and 32 pixels. The trunk may be frozen, and its maps cached; or it may be
 frozen up to the middle, at a stride of 8 or 16 pixels, the map there cached, and the stages behind it trained along
@@ -8,6 +8,7 @@ frozen up to the middle, at a stride of 8 or 16 pixels, the map there cached, an
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,15 +34,30 @@ _SURE = (
     0.01  # probability of a lesion that a cell starts with: nearly all cells have none (Lin et al. 2017, section 3.3)
 )
 
+_REACH = 0.05  # share of the image that a box is taken to reach at first, to every side
+
+_MIRRORED = (0, 3, 2, 1, 4)  # maps of a mirror image: what reaches to the left there reaches to the right here
+
 Pooling = Callable[[Tensor, Tensor], Tensor]
 """What places say (n, w, h, w') and the lesion map (n, h, w'), in log odds → what the image says (n, w)."""
 
 
 class Lesions(NamedTuple):
-    """What the network says of n images, in log odds: `cells` (n, h / 16, w / 16) and `image` (n,)."""
+    """What the network says of n images.
 
-    cells: Tensor
+    Attributes:
+        maps: (n, 5, h / 16, w / 16) of each cell the log odds of a lesion, and how far the box about it reaches from
+            the cell's centre to the left, up, to the right and down: logarithms of shares of the image's sides.
+        image: (n,) log odds.
+    """
+
+    maps: Tensor
     image: Tensor
+
+    @property
+    def cells(self) -> Tensor:
+        """(n, h / 16, w / 16) log odds of a lesion: the lesion map."""
+        return self.maps[:, 0]
 
 
 def _by_attention(places: Tensor, cells: Tensor) -> Tensor:
@@ -67,8 +83,9 @@ class LesionHead(nn.Module):
     """Maps at strides of 16 and 32 → `Lesions`.
 
     Both maps are standardised by channel, narrowed, and added at the finer stride; two local convolutions describe
-    every place, and one number per place is the lesion map. The image's answer is linear in the mean over places, in
-    what `pooling` takes from them, and in the mean of the strongest cells.
+    every place; one number per place is the lesion map, and four are the edges of a box, as a detector without anchors
+    has them (Tian et al. 2019, section 3.1). The image's answer is linear in the mean over places, in what `pooling`
+    takes from them, and in the mean of the strongest cells.
     """
 
     def __init__(
@@ -83,9 +100,11 @@ class LesionHead(nn.Module):
         self.narrow = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in (fine, coarse))
         self.local = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
         self.cell = nn.Conv2d(width, 1, 1)
+        self.reach = nn.Conv2d(width, 4, 1)
         self.answer = nn.Linear(2 * width + 1, 1)
-        nn.init.zeros_(self.cell.weight)
-        nn.init.constant_(self.cell.bias, float(torch.logit(torch.tensor(_SURE))))  # type: ignore[arg-type]  # it has one
+        for part, start in ((self.cell, math.log(_SURE / (1 - _SURE))), (self.reach, math.log(_REACH))):
+            nn.init.zeros_(part.weight)
+            nn.init.constant_(part.bias, start)  # type: ignore[arg-type]  # it has one
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Lesions:
         """The lesion maps and answers of maps (n, c, h, w) and (n, c', h / 2, w / 2)."""
@@ -99,10 +118,11 @@ class LesionHead(nn.Module):
         place = torch.relu(parts[0] + finer)
         for local in self.local:
             place = place + torch.relu(local(place))
-        cells = self.cell(place).squeeze(1)
+        maps = torch.cat([self.cell(place), self.reach(place)], dim=1)
+        cells = maps[:, 0]
         strongest = cells.flatten(1).topk(min(FEW, cells[0].numel()), dim=1).values.mean(dim=1, keepdim=True)
         seen = torch.cat([place.mean(dim=(2, 3)), self.pool(place, cells), strongest], dim=1)
-        return Lesions(cells, self.answer(seen).squeeze(1))
+        return Lesions(maps, self.answer(seen).squeeze(1))
 
 
 class Laid(nn.Module):
@@ -238,4 +258,5 @@ class DetectorNetwork(Network):
 
 def mean_of_flips(as_it_is: Lesions, mirror: Lesions) -> Lesions:
     """The mean of what is said of images and of their mirror images."""
-    return Lesions((as_it_is.cells + mirror.cells.flip(-1)) / 2, (as_it_is.image + mirror.image) / 2)
+    back = mirror.maps[:, _MIRRORED].flip(-1)
+    return Lesions((as_it_is.maps + back) / 2, (as_it_is.image + mirror.image) / 2)

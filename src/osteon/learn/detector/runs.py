@@ -55,8 +55,8 @@ class Told:
     scores: Array
     size: tuple[int, int]
 
-    def cells(self, place: int, model: int) -> tuple[NDArray[np.intp], Cells]:
-        """Rows (m,) that a model was asked about, and their lesion maps (m, h, w) in log odds after an epoch.
+    def maps(self, place: int, model: int) -> tuple[NDArray[np.intp], Cells]:
+        """Rows (m,) that a model was asked about, and their maps (m, 5, h, w) after an epoch, as `Lesions` has them.
 
         Args:
             place: of the epoch in `epochs`.
@@ -64,8 +64,8 @@ class Told:
         """
         with safe_open(self._path(model), framework="pt") as stored:
             rows = stored.get_tensor("rows").numpy()
-            cells = stored.get_slice("cells")[place].float().numpy()
-        return rows, cells
+            maps = stored.get_slice("maps")[place].float().numpy()
+        return rows, maps
 
     def weights(self, place: int) -> dict[str, Tensor]:
         """The state, after the epoch at a place, of the detector that learnt from all folds."""
@@ -178,18 +178,18 @@ def _trained(
     seed: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """The content of a file: `rows`, and for each epoch `scores`, `cells` and, of the last model, weights."""
+    """The content of a file: `rows`, and for each epoch `scores`, `maps` and, of the last model, weights."""
     rows, out = asked(layout, model), layout.left_out[model]
     scores = np.empty((len(options.epochs), len(rows)))
-    cells = np.empty((len(options.epochs), len(rows), *grid_of(examples.size, STRIDES[0])), np.float16)
+    maps = np.empty((len(options.epochs), len(rows), 5, *grid_of(examples.size, STRIDES[0])), np.float16)
     content: dict[str, Tensor] = {}
     trained = fitted(fresh, examples, np.flatnonzero(layout.training[model]), options, seed=seed, progress=progress)
     for place, (epoch, detector) in enumerate(trained):
-        scores[place], cells[place] = said_of(detector, examples, rows)
+        scores[place], maps[place] = said_of(detector, examples, rows)
         if not out:
             state = detector.state_dict()
             content |= {f"epoch{epoch}/{name}": tensor.detach().clone() for name, tensor in state.items()}
-    told = {"rows": torch.from_numpy(rows), "scores": torch.from_numpy(scores), "cells": torch.from_numpy(cells)}
+    told = {"rows": torch.from_numpy(rows), "scores": torch.from_numpy(scores), "maps": torch.from_numpy(maps)}
     return content | told
 
 

@@ -1,7 +1,8 @@
 """Training a detector on cached maps: what is shown, how, and the loop.
 
-An image teaches in two ways: its label, and, where somebody drew boxes, each cell of its lesion map. Images without a
-finding teach that all of their cells have none. Images with a finding but without a box teach nothing about places.
+An image teaches in two ways: its label, and, where somebody drew boxes, each cell of its lesion map, and each cell in a
+box how far the box reaches. Images without a finding teach that all of their cells have none. Images with a finding but
+without a box teach nothing about places.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank
 from osteon.learn.batches import generator_of
-from osteon.learn.detector.box_targets import TARGETS, Cells, Floats, targets_of
+from osteon.learn.detector.box_targets import TARGETS, Cells, Floats, grid_of, reaches, seen_in
 from osteon.learn.detector.network import POOLINGS, STRIDES, Detector, Laid, Lesions, detector_on, mean_of_flips
 from osteon.learn.detector.views import copy_name
 from osteon.learn.optimisers import AdamW
@@ -47,6 +49,7 @@ class DetectorOptions:
         target: a name of `box_targets.TARGETS`.
         cells: how much the loss of the cells counts beside that of the image; 0 learns from labels alone.
         focus: power by which cells that are nearly right already count less.
+        edges: how much the loss of the boxes' edges counts beside that of the image.
         epochs: after which of them the weights are kept, as candidates; the last ends the training.
         batch: images per step.
         optimiser: of the head.
@@ -62,6 +65,7 @@ class DetectorOptions:
     target: str = "covered"
     cells: float = 1.0
     focus: float = 2.0
+    edges: float = 1.0
     epochs: tuple[int, ...] = (4, 8, 12)
     batch: int = 32
     optimiser: AdamW = field(default_factory=lambda: AdamW(learning_rate=2e-3, weight_decay=0.05))
@@ -76,8 +80,8 @@ class DetectorOptions:
             raise unknown_name("kind of target", self.target, TARGETS)
         if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] < 1:
             raise ValueError(f"epochs are numbers from 1 on, each larger than the one before, not {self.epochs}")
-        if min(self.width, self.batch) < 1 or min(self.cells, self.focus) < 0:
-            raise ValueError(f"width and batch are 1 or more, cells and focus 0 or more, not {self}")
+        if min(self.width, self.batch) < 1 or min(self.cells, self.focus, self.edges) < 0:
+            raise ValueError(f"width and batch are 1 or more, cells, focus and edges 0 or more, not {self}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout lies in 0..1, 1 excluded, not {self}")
 
@@ -89,6 +93,13 @@ class DetectorOptions:
         """
         head = {"width": self.width, "dropout": self.dropout, "pooling": self.pooling}
         return detector_on(trunk, strides, middle=self.middle, seed=seed, **head)
+
+
+class Wanted(NamedTuple):
+    """What boxes teach of n images: `cells` (n, h, w) in 0..1, and `reaches` (n, 4, h, w), NaN in cells of no box."""
+
+    cells: Tensor
+    reaches: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +194,7 @@ def fitted(
     place = np.full(len(examples), -1, np.intp)
     place[rows] = np.arange(len(rows))
     target = torch.from_numpy(examples.target[rows].astype(np.float32))
-    cells = _cells_of(examples, rows, options)
-    taught = (target == 0)[:, None] | torch.from_numpy(cells.any(axis=(2, 3)))
+    _start_edges(fresh, examples, rows)
     trained = _Trained(fresh, options, steps=options.epochs[-1] * math.ceil(len(rows) / options.batch))
     averaged = options.average.start(fresh)
     step = 0
@@ -196,8 +206,7 @@ def fitted(
                 seen = torch.from_numpy(examples.read(batch, views).astype(np.float32))
                 with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
                     said = fresh(seen)
-                wanted = torch.from_numpy(cells[own, views])
-                loss = loss_of(said, target[own], wanted, taught[own, views], options)
+                loss = loss_of(said, target[own], _wanted(examples, batch, views, options), options)
                 if not math.isfinite(loss.item()):
                     raise Diverged(
                         f"the loss is no number any more in epoch {epoch + 1}",
@@ -211,43 +220,56 @@ def fitted(
             yield epoch + 1, averaged.eval()
 
 
-def loss_of(said: Lesions, target: Tensor, cells: Tensor, taught: Tensor, options: DetectorOptions) -> Tensor:
-    """Cross-entropy of the image, and of the cells of the images (n,) bool that are taught them.
+def loss_of(said: Lesions, target: Tensor, wanted: Wanted, options: DetectorOptions) -> Tensor:
+    """Cross-entropy of the image, the same of the cells of images that are taught them, and what the boxes miss.
 
     A cell whose probability p is to be t counts |t - p|^focus times its cross-entropy, and the sum is divided by the
-    sum of the t, as in the quality focal loss (Li et al. 2020, equation 2): nearly all cells are empty, and easy.
+    sum of the t, as in the quality focal loss (Li et al. 2020, equation 2): nearly all cells are empty, and easy. The
+    edges of a box cost -ln of the overlap (intersection over union) with the true one (Yu et al. 2016, section 3.1).
 
     Args:
         said: of n images.
         target: (n,) 0 or 1.
-        cells: (n, h, w) in 0..1.
-        taught: (n,) bool.
-        options: `cells` and `focus`.
+        wanted: what their boxes teach.
+        options: `cells`, `focus` and `edges`; with `cells` 0 boxes teach nothing.
     """
     image = cross_entropy(said.image.float(), target)
     if not options.cells:
         return image
-    odds, wanted = said.cells.float()[taught], cells[taught]
-    distance = (wanted - odds.sigmoid()).abs().pow(options.focus)
-    of_cells = (distance * cross_entropy(odds, wanted, reduction="none")).sum() / wanted.sum().clamp(min=1)
-    return image + options.cells * of_cells
+    taught = (target == 0) | (wanted.cells > 0).flatten(1).any(dim=1)
+    odds, cells = said.cells.float()[taught], wanted.cells[taught]
+    distance = (cells - odds.sigmoid()).abs().pow(options.focus)
+    of_cells = (distance * cross_entropy(odds, cells, reduction="none")).sum() / cells.sum().clamp(min=1)
+    loss = image + options.cells * of_cells
+    inside = ~wanted.reaches[:, 0].isnan()
+    if options.edges and inside.any():
+        ours, theirs = (maps.movedim(1, -1)[inside] for maps in (said.maps[:, 1:].float().exp(), wanted.reaches))
+        loss = loss - options.edges * _overlap(ours, theirs).log().mean()
+    return loss
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (k,) of boxes about one point; (k, 4) what they reach to the left, up, right, down."""
+    shared, one, other = (
+        (reach[:, 0] + reach[:, 2]) * (reach[:, 1] + reach[:, 3]) for reach in (first.minimum(second), first, second)
+    )
+    return shared / (one + other - shared)
 
 
 def said_of(detector: Detector, examples: Examples, rows: NDArray[np.intp]) -> tuple[Floats, Cells]:
-    """What a detector says of rows (m,): log odds (m,), and lesion maps (m, h, w) float32 in log odds.
+    """What a detector says of rows (m,): log odds (m,), and maps (m, 5, h, w) float32 as `Lesions` has them.
 
-    Both are means over the image and its mirror image, whose lesion map is mirrored back.
+    Both are means over the image and its mirror image, whose maps are mirrored back.
     """
-    images, cells = [np.empty(0)], list[Cells]()
+    images, maps = [np.empty(0)], [np.empty((0, 5, *grid_of(examples.size, STRIDES[0])), np.float32)]
     with torch.inference_mode():
         for start in range(0, len(rows), READ):
             some = rows[start : start + READ]
             seen = [examples.read(some, np.full(len(some), flip, np.intp)) for flip in range(2)]
-            said = mean_of_flips(*(detector(torch.from_numpy(maps.astype(np.float32))) for maps in seen))
+            said = mean_of_flips(*(detector(torch.from_numpy(cached.astype(np.float32))) for cached in seen))
             images.append(said.image.double().numpy())
-            cells.append(said.cells.numpy())
-    height, width = (-(-side // STRIDES[0]) for side in examples.size)
-    return np.concatenate(images), np.concatenate(cells or [np.empty((0, height, width), np.float32)])
+            maps.append(said.maps.numpy())
+    return np.concatenate(images), np.concatenate(maps)
 
 
 class _Trained:
@@ -272,16 +294,32 @@ class _Trained:
             state.zero_grad()
 
 
-def _cells_of(examples: Examples, rows: NDArray[np.intp], options: DetectorOptions) -> Cells:
-    """Targets (m, views, h, w) of the cells of some rows (m,)."""
-    return targets_of(
-        [examples.boxes[row] for row in rows],
-        examples.size,
-        STRIDES[0],
-        flips=examples.flips,
-        moved=None if examples.moved is None else examples.moved[rows],
-        target=TARGETS[options.target],
-    )
+def _start_edges(fresh: Detector, examples: Examples, rows: NDArray[np.intp]) -> None:
+    """Let boxes reach at first as far as those of some rows (m,) do in the mean, so that few steps are enough."""
+    drawn = [reaches(examples.boxes[row], examples.size, STRIDES[0]) for row in rows if len(examples.boxes[row])]
+    if drawn:
+        mean = np.nanmean(np.log(np.stack(drawn)), axis=(0, 2, 3))
+        mean[[0, 2]] = mean[[0, 2]].mean()  # half of what is shown is mirrored
+        with torch.no_grad():
+            fresh.head.reach.bias.copy_(torch.from_numpy(mean))  # type: ignore[union-attr]  # it has one
+
+
+def _wanted(examples: Examples, rows: NDArray[np.intp], views: NDArray[np.intp], options: DetectorOptions) -> Wanted:
+    """What the boxes of rows (m,) teach in the view (m,) that is shown of each."""
+    size, stride = examples.size, STRIDES[0]
+    here = [
+        seen_in(
+            examples.boxes[row],
+            size,
+            view,
+            flips=examples.flips,
+            moved=None if examples.moved is None else examples.moved[row],
+        )
+        for row, view in zip(rows.tolist(), views.tolist(), strict=True)
+    ]
+    cells = np.stack([TARGETS[options.target](boxes, size, stride) for boxes in here])
+    edges = np.stack([reaches(boxes, size, stride) for boxes in here])
+    return Wanted(torch.from_numpy(cells), torch.from_numpy(edges))
 
 
 def _batches(
