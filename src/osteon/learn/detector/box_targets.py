@@ -98,7 +98,7 @@ def reaches(boxes: Floats, size: tuple[int, int], stride: int) -> Cells:
     down, across = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
     for x, y, wide, high in sorted(boxes.tolist(), key=lambda box: -box[2] * box[3]):
         reach = np.stack([across - x, down - y, x + wide - across, y + high - down])
-        inside = (reach > 0).all(axis=0)
+        inside = np.asarray((reach > 0).all(axis=0))
         middle = int((y + high / 2) // stride), int((x + wide / 2) // stride)
         inside[min(middle[0], rows - 1), min(middle[1], columns - 1)] = True
         shares = np.maximum(reach, 0.5) / np.array([width, height, width, height])[:, None, None]
