@@ -350,9 +350,8 @@ def test_what_cannot_be_planned_is_refused() -> None:
     with pytest.raises(BadTable, match="no epochs"):
         Epochs(tables=0)
     named = plan_of("small", ["resnet18=weights.pt"])
-    assert [
-        arm.trunk.weights for arm in named.arms if arm.name.startswith("resnet18-") and arm.optimiser == "AdamW"
-    ] == ["weights.pt"] * 3
+    assert len({arm.name for arm in named.arms}) == len({arm.label for arm in named.arms}) == len(named.arms)
+    assert [arm.trunk.weights for arm in named.arms if arm.name.startswith("ours-resnet18-")] == ["weights.pt"] * 3
 
 
 def test_what_differs_from_the_study_is_marked() -> None:

@@ -239,7 +239,7 @@ def by_batch_name(size: int) -> str:
 
 def ours_name(choice: TrunkChoice, place: int) -> str:
     """The arm of a backbone of ours at one of the three sizes, 0 the smallest."""
-    return f"{slug(choice.backbone)}-{BY_SIZE[place].rpartition('-')[2]}"
+    return f"ours-{slug(choice.backbone)}-{BY_SIZE[place].rpartition('-')[2]}"
 
 
 def _ours(choice: TrunkChoice, form: Form, kept: Arm, epochs: Epochs, batch: int) -> Arm:

@@ -97,7 +97,7 @@ def beside_floors(score: Floats, floors: Mapping[str, Floats], test: Part) -> di
         the `gain` over it.
     """
     ours = test.level(score, INSTANCE).auroc()
-    lines = []
+    lines: list[dict[str, Any]] = []
     for name, theirs in floors.items():
         level = test.level(theirs, INSTANCE).auroc()
         lines.append({"model": name, "title": judge.title_of(name), "auroc": level[0], "gain": less(ours, level)})
