@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from osteon import __version__, cli_experiments, cli_healing, cli_phantom, cli_privacy, settings
+from osteon import __version__, cli_experiments, cli_healing, cli_judgement, cli_phantom, cli_privacy, settings
 from osteon.cli_healing import Naming, NamingName
 from osteon.console import (
     Json,
@@ -262,40 +262,11 @@ def train(
     show(done.said, done.figures, as_json)
 
 
-@app.command(epilog="Example: `osteon evaluate work/model --manifest work/split --out work/report`")
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="predictions.parquet (or .csv), or the folder that holds it.")],
-    out: Out,
-    manifest: Annotated[
-        Path | None, typer.Option(help="Folder that `osteon split` wrote: subgroups, sealed targets.")
-    ] = None,
-    unseal: Annotated[bool, typer.Option("--unseal", help="Open the sealed test set. This is written down.")] = False,
-    prevalence: Annotated[float | None, typer.Option(min=0, max=1, help="Prevalence for predictive values.")] = None,
-    model: Annotated[str, typer.Option(help="Which model of the table, if it holds several.")] = "",
-    places: Annotated[
-        Path | None, typer.Option(help="Folder of boxes and points: judge where the model looks, too.")
-    ] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Judge predictions, whoever made them: floors, intervals, calibration, operating points, subgroups."""
-    from osteon import verbs
-
-    with bars("evaluate", as_json) as progress:
-        done = verbs.evaluate(
-            predictions,
-            out,
-            manifest=manifest,
-            unseal=unseal,
-            prevalence=prevalence,
-            model=model,
-            places=places,
-            seed=seed,
-            progress=progress,
-        )
-    show(done.said, done.figures, as_json)
-
-
+app.command(epilog="Example: `osteon evaluate work/model --manifest work/split --out work/report`")(
+    cli_judgement.evaluate
+)
+app.command(epilog="Example: `osteon checklist work/report --out work/checklist`")(cli_judgement.checklist)
+app.command(epilog="Example: `osteon triage work/model --out work/triage`")(cli_judgement.triage)
 app.command(epilog="Example: `osteon agreement ratings.csv --out work/agreement`")(cli_healing.agreement)
 
 

@@ -4,6 +4,7 @@ The command line, the demo and Python programs call these alike. Heavy libraries
 that `osteon --help` is quick.
 """
 
+from osteon.verbs.checklists import checklist
 from osteon.verbs.data import healing, hospital, phantom, prepare, split
 from osteon.verbs.detecting import Detecting, train_detector
 from osteon.verbs.folders import Done
@@ -13,6 +14,7 @@ from osteon.verbs.models import Tuning, features, train
 from osteon.verbs.privacy import check, deidentify
 from osteon.verbs.ratings import agreement
 from osteon.verbs.reading import read
+from osteon.verbs.worklists import triage
 
 __all__ = [
     "Detecting",
@@ -20,6 +22,7 @@ __all__ = [
     "Tuning",
     "agreement",
     "check",
+    "checklist",
     "deidentify",
     "evaluate",
     "export",
@@ -33,4 +36,5 @@ __all__ = [
     "split",
     "train",
     "train_detector",
+    "triage",
 ]

@@ -117,7 +117,7 @@ def _origin(report: Mapping[str, Any]) -> Origin:
     best = compared["best_floor"]
     label = f" ({report['label']})" if report["label"] else ""
     figure = Figure(
-        name=f"{name} with the rater, {cases['folds']} folds by patient{label}",
+        name=f"{name} with the rater, {len(cases['folds'])} folds by patient{label}",
         model=estimate_of(compared["figure"]),
         floor=estimate_of(best["figure"]) if best else NO_FLOOR,
         floor_name=best["title"] if best else "",

@@ -25,6 +25,7 @@ def evaluate(
     prevalence: float | None = None,
     model: str = "",
     places: Path | None = None,
+    error_rate: float = 0.1,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Done:
@@ -38,6 +39,7 @@ def evaluate(
         prevalence: for predictive values, as a share.
         model: which model of the table, if it holds several besides floors.
         places: folder of tables (`osteon.evaluate.places.FILES`): where findings lie, and where the model says so.
+        error_rate: that the three answers (positive, inconclusive, negative) may have, as a share of each class.
         seed: of the bootstrap.
         progress: told of stages done.
     """
@@ -51,7 +53,7 @@ def evaluate(
         raise BadTable("grades have no places", remedy="leave --places out")
     cases = manifest_of(manifest, "split") if manifest else None
     arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
-    arguments |= {"places": places}
+    arguments |= {"places": places, "error_rate": error_rate}
     inputs = [folder for folder in (predictions, manifest, places) if folder]
     with runs.recording("evaluate", out, arguments, inputs=inputs, seeds={"seed": seed}) as result:
         if unseal:
@@ -59,7 +61,7 @@ def evaluate(
                 raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
             table = _opened(manifest, table, by=path)
         context = _Context(
-            seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress, places
+            seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress, places, error_rate
         )
         if graded:
             content, figures = _judge_grades(table, context, out)
@@ -83,6 +85,7 @@ class _Context:
     phantom: bool
     progress: Progress
     places: Path | None = None
+    error_rate: float = 0.1
 
 
 def _judge(
@@ -97,6 +100,7 @@ def _judge(
         seed=context.seed,
         model=context.model,
         prevalence=prevalence,
+        error_rate=context.error_rate,
         openings=context.openings,
         phantom=context.phantom,
         places=places.read(context.places) if context.places else None,
