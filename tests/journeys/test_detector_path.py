@@ -216,6 +216,10 @@ def test_what_cannot_be_trained_is_refused(
     assert code == 65 and "a detector needs boxes" in err
     code, _, err = osteon(*base, "--features", work / "detector" / "maps")
     assert code == 65 and "leave --features out" in err
+    code, _, err = osteon(*base, "--epochs", "3", "--learning-rate", "0.1")
+    assert code == 65 and "--epochs and --learning-rate would have no effect" in err
+    code, _, err = osteon("train", "work/split", "--features", "bank", "--backbone", "resnet18", "--out", tmp_path)
+    assert code == 65 and "--backbone would have no effect" in err
     (tmp_path / "boxes.csv").write_text("image,x,y,width,height\nnobody.jpg,0,0,5,5\n")
     code, _, err = osteon("train", "work/split", "--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "b")
     assert code == 65 and "nobody.jpg" in err

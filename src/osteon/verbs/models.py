@@ -106,14 +106,15 @@ def train(
         progress: told of steps done.
 
     Raises:
-        BadTable: unless exactly one of `bank` and `images` is given, or boxes without a bank; or if a detector is asked
-            for without boxes.
+        BadTable: unless exactly one of `bank` and `images` is given, or boxes without a bank; if a detector is asked
+            for without boxes; or if `tuning` says what nothing is tuned by.
     """
     from osteon.dataset import journal, steps
     from osteon.evaluate.report import evaluate
     from osteon.learn.bank import FeatureBank
     from osteon.learn.bundle import Bundle, save
 
+    _unless_fine_tuned(tuning or Tuning(), bank=bank, boxes=boxes)
     if boxes is not None:
         if bank is not None:
             raise BadTable("a detector makes its own maps", remedy="leave --features out")
@@ -156,6 +157,19 @@ def train(
         result |= {"model": report["model"], "auroc": report["validation"]["discrimination"]["auroc"]}
         result |= {"bundle": saved.digest, "notes": dict(trained.notes), "phantom": report["phantom"]}
     return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
+
+
+def _unless_fine_tuned(tuning: Tuning, *, bank: Path | None, boxes: Path | None) -> None:
+    """Refuse options of fine-tuning that would be left unheard."""
+    plain = Tuning() if bank is not None else Tuning(backbone=tuning.backbone, weights=tuning.weights)
+    if (bank is not None or boxes is not None) and tuning != plain:
+        names = [
+            f"--{name.replace('_', '-')}" for name, value in asdict(plain).items() if asdict(tuning)[name] != value
+        ]
+        raise BadTable(
+            f"{' and '.join(names)} would have no effect: nothing is fine-tuned that takes it",
+            remedy="leave it out, or fine-tune a whole network with --images",
+        )
 
 
 def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], progress: Progress) -> Trained:
