@@ -9,15 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from osteon import files
 from osteon.dataset.to_read import Part, Taken, take_all
-from osteon.errors import CannotWrite
 from osteon.explain.maps import explain, overlay
+from osteon.explain.overlays import save_picture
 from osteon.explain.verdict import for_readers
 from osteon.learn.bundle import Bundle, head_of
 from osteon.learn.bundle import load as classifier_in
@@ -159,7 +157,7 @@ def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Pa
         if picture is not None:
             # Named by digest: a file name may hold what identifies a patient.
             name = f"{file.image}-{number}.png"
-            _save(overlays / name, picture)
+            save_picture(overlays / name, picture)
     finding = Finding(TASKS[bundle.task].positive, look.probability, look.boxes)
     return ImageReading(str(file.path), file.image, (finding,), name, notes)
 
@@ -185,14 +183,6 @@ def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
         return boxed(overlay(first, heat), sight.corners[clear], sight.scores[clear]), ""
 
     return _Look(sight.probability, on_file(sight.corners, sight.scores, part.placement, file.size), picture)
-
-
-def _save(path: Path, picture: NDArray[np.uint8]) -> None:
-    done, encoded = cv2.imencode(".png", picture[..., ::-1])
-    if not done:
-        raise CannotWrite(f"{path} could not be encoded as PNG", remedy="check the size of the image")
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 def _reading(study: Sequence[_File], bundle: Model) -> Reading:
