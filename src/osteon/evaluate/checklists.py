@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,7 @@ def read_answers(path: Path, *, card: Sequence[str] = ()) -> Answers:
         content = tomllib.loads(files.must_exist(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadTable(f"{path} is not readable TOML ({error})", remedy="see docs/reference/checklists.md") from error
-    known: dict[str, Callable[[], set[str]]] = {
-        key: (lambda key=key: {item.number for item in guideline(key).items})  # type: ignore[misc]
-        for key in GUIDELINES
-    }
+    known: dict[str, Callable[[], set[str]]] = {key: partial(_numbers, key) for key in GUIDELINES}
     known |= {SHARED: _shared_names, CARD: lambda: set(card)}
     for table, answers in content.items():
         if table not in known:
@@ -240,6 +237,10 @@ def _must_answer(path: Path, table: str, answers: object, known: set[str]) -> No
         raise BadTable(
             f"{', '.join(empty)} in [{table}] of {path} holds no text", remedy="write a sentence, or leave it out"
         )
+
+
+def _numbers(key: str) -> set[str]:
+    return {item.number for item in guideline(key).items}
 
 
 def _shared_names() -> set[str]:

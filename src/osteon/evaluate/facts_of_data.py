@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from osteon.evaluate.quotes import Absent, Fact, Quotes
 
@@ -128,7 +129,7 @@ def devices(q: Quotes) -> str:
     """Modality, device and depth, as the files state them, where 5 patients or more share them."""
     parts = []
     for tag, title in TAGS.items():
-        told = q.if_known(lambda tag=tag: _values(q, "tags", tag))  # type: ignore[misc]
+        told = q.if_known(partial(_values, q, "tags", tag))
         parts += [f"{title}: {told}"] if told else []
     if not parts:
         raise Absent
