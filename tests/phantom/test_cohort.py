@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from osteon import files
 from osteon.dicom.read import read
 from osteon.errors import BadTable, UnknownName
-from osteon.phantom.cohort import Chance, Plan, even, make_cohort
-from osteon.phantom.patient import make_patient, views_of
+from osteon.phantom.cohort import AS_READ, Chance, Plan, even, make_cohort
+from osteon.phantom.patient import make_patient, views_of, views_showing
 from osteon.phantom.syntaxes import SYNTAXES
 
 SMALL = Plan(patients=24, rows=320, columns=256, inverted=even(0.15))
@@ -254,3 +254,47 @@ def test_a_study_of_fewer_views_has_the_images_that_it_would_have_with_all(tmp_p
     assert make_cohort(fewer, tmp_path / "one", seed=1) == 1
     first = "dicom/PH0001/1.dcm"
     assert (tmp_path / "all" / first).read_bytes() == (tmp_path / "one" / first).read_bytes()
+
+
+def test_a_view_that_does_not_show_the_fracture_is_that_of_the_unbroken_wrist(tmp_path):
+    plan = Plan(patients=1, fractured=1, subtle=0, gap_mm=(2, 2), rows=256, columns=250, shown=(0, 1, 0))
+    hidden = make_patient(plan, 3, 1, True, tmp_path / "hidden")
+    shown = make_patient(replace(plan, shown=(1, 0, 0)), 3, 1, True, tmp_path / "shown")
+    intact = make_patient(plan, 3, 1, False, tmp_path / "intact")
+    assert sorted(row["visible"] for row in hidden) == [False, True]
+    assert all(row["fractured"] for row in hidden)
+    for row, with_it, without in zip(hidden, shown, intact, strict=True):
+        paths = (tmp_path / "hidden" / row["path"], tmp_path / "shown" / row["path"], tmp_path / "intact" / row["path"])
+        mine, broken, whole = (pydicom.dcmread(path).pixel_array for path in paths)
+        expected = broken if row["visible"] else whole
+        assert np.array_equal(mine, expected)
+        assert not np.array_equal(broken, whole)
+        twin = with_it if row["visible"] else without
+        assert {k: row[k] for k in ("visible", "contrast", "kind")} == {
+            k: twin[k] for k in ("visible", "contrast", "kind")
+        }
+
+
+def test_views_show_the_fracture_as_often_as_planned():
+    plan = Plan(views=("PA", "LAT", "OBL", "LAT"), shown=AS_READ)
+    counts = np.array([views_showing(plan, 0, number, 4).sum() for number in range(3000)])
+    shares = [(counts == k).mean() for k in (4, 2, 1)]
+    assert np.allclose(shares, AS_READ, atol=0.03)
+    assert all(views_showing(plan, 0, number, 1).all() for number in range(50))
+
+
+def test_labels_are_wrong_as_often_as_planned_and_the_truth_is_not(tmp_path):
+    plan = Plan(patients=10, views=("PA",), rows=250, columns=250, mislabelled=0.3)
+    make_cohort(plan, tmp_path / "wrong", seed=4)
+    make_cohort(replace(plan, mislabelled=0), tmp_path / "right", seed=4)
+    tables = [pd.read_csv(tmp_path / name / "labels.csv") for name in ("wrong", "right")]
+    assert (tables[0]["fractured"] != tables[1]["fractured"]).sum() == 3
+    assert set(tables[0]["fractured"]) == {0, 1}
+    truths = [pd.read_parquet(tmp_path / name / "truth.parquet") for name in ("wrong", "right")]
+    pd.testing.assert_frame_equal(*truths)
+
+
+@pytest.mark.parametrize("wrong", [{"shown": (0.5, 0.4, 0.0)}, {"shown": (1.2, -0.2, 0.0)}, {"mislabelled": 1.5}])
+def test_shares_that_are_none_are_refused(wrong):
+    with pytest.raises(BadTable):
+        Plan(**wrong)

@@ -14,10 +14,10 @@ from osteon import files
 from osteon.errors import BadTable
 from osteon.phantom.mapping import mapping
 from osteon.phantom.patient import make_patient
-from osteon.phantom.plan import Chance, Plan, even
+from osteon.phantom.plan import AS_READ, Chance, Plan, even
 from osteon.types import Progress, silent
 
-__all__ = ["Chance", "Plan", "even", "make_cohort"]
+__all__ = ["AS_READ", "Chance", "Plan", "even", "make_cohort"]
 
 
 def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progress: Progress = silent) -> int:
@@ -57,7 +57,7 @@ def make_cohort(plan: Plan, folder: Path, *, seed: int, workers: int = 1, progre
         truth["path"] = "dicom/" + truth["path"]
         table = pa.Table.from_pandas(truth, preserve_index=False).replace_schema_metadata(None)
         pq.write_table(table, temporary / "truth.parquet", compression="zstd")
-        _labels(truth).to_csv(temporary / "labels.csv", index=False, lineterminator="\n")
+        _labels(truth, plan, seed).to_csv(temporary / "labels.csv", index=False, lineterminator="\n")
     return len(truth)
 
 
@@ -67,12 +67,14 @@ def classes(plan: Plan, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(order < round(plan.fractured * plan.patients))
 
 
-def _labels(truth: pd.DataFrame) -> pd.DataFrame:
+def _labels(truth: pd.DataFrame, plan: Plan, seed: int) -> pd.DataFrame:
     studies = truth.drop_duplicates("study")
+    order = np.random.default_rng(np.random.SeedSequence((seed, 0, 1))).permutation(len(studies))
+    wrong = order < round(plan.mislabelled * len(studies))
     return pd.DataFrame(
         {
             "study": studies["study"],
-            "fractured": studies["fractured"],
+            "fractured": studies["fractured"] ^ wrong.astype(int),
             "hardware": (studies["hardware"] != "").astype(int),
             "cast": studies["cast"].astype(int),
         }

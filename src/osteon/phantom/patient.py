@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from osteon.phantom import detector, extras
@@ -37,7 +38,7 @@ class Patient:
     """What is true of a patient before any image is taken.
 
     Attributes:
-        parts: all that attenuates. intact: the radius before it broke, None without a fracture.
+        parts: all that attenuates. whole: the same before the radius broke.
         hardware: "plate", "wires" or "". cast: whether a plaster is on.
     """
 
@@ -46,8 +47,8 @@ class Patient:
     side: str
     parts: tuple[Part, ...]
     grain: Grain
+    whole: tuple[Part, ...]
     fracture: Fracture | None
-    intact: Part | None
     hardware: str
     cast: bool
     device: Device
@@ -58,6 +59,16 @@ class Patient:
     def id(self) -> str:
         """The patient id in all tables."""
         return f"PH{self.number:04d}"
+
+    @property
+    def intact(self) -> Part:
+        """The radius before it broke."""
+        return radius_of(self.whole)
+
+    @property
+    def unbroken(self) -> Patient:
+        """The same before the radius broke, as a view shows the patient that does not show the fracture."""
+        return replace(self, parts=self.whole, fracture=None)
 
 
 def streams(seed: int, number: int, views: int) -> list[Generator]:
@@ -83,20 +94,21 @@ def draw_patient(plan: Plan, seed: int, number: int, fractured: bool) -> Patient
     day = date(2020, 1, 1) + timedelta(days=int(study.integers(366)))
     shell, steel = extras.cast(person.size, study), extras.hardware(kind, person.size, study)
     has_cast, has_metal = bool(plaster < plan.cast.of(fractured)), bool(metal < plan.hardware.of(fractured))
-    parts = [*whole, shell] if has_cast else whole
-    fracture = None
+    if has_cast:
+        whole = [*whole, shell]
+    parts, fracture, metals = whole, None, [steel] if has_metal else []
     if fractured:
         subtle = bool(breaking.random() < plan.subtle)
         fracture = draw_fracture(breaking, subtle=subtle, gap_mm=plan.gap_mm)
-        parts = break_radius(parts, fracture)
+        parts = break_radius(whole, fracture)
     return Patient(
         number=number,
         person=person,
         side=side,
-        parts=(*parts, steel) if has_metal else tuple(parts),
+        parts=(*parts, *metals),
+        whole=(*whole, *metals),
         grain=grain,
         fracture=fracture,
-        intact=radius_of(whole) if fractured else None,
         hardware=kind if has_metal else "",
         cast=has_cast,
         device=device,
@@ -113,20 +125,31 @@ def views_of(plan: Plan, seed: int, number: int) -> tuple[str, ...]:
     return plan.views[: 1 + int(rng.choice(len(plan.instances), p=plan.instances))]
 
 
+def views_showing(plan: Plan, seed: int, number: int, views: int) -> NDArray[np.bool_]:
+    """(views,) which views of a study show the fracture, if there is one: all, half or a third, never none."""
+    rng = default_rng(SeedSequence((seed, number, 2)))  # a stream of its own, likewise
+    kind = int(rng.choice(3, p=plan.shown))
+    order = rng.permutation(views)
+    return np.asarray(order < max(1, round(views / (1 + kind))))
+
+
 def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Path) -> list[dict[str, Any]]:
     """Write the images of a patient under `folder`; returns one row of the truth table per image."""
     patient = draw_patient(plan, seed, number, fractured)
     chance = streams(seed, number, len(plan.views))[3:]
     exposure = detector.Exposure(plan.quanta_per_mm2, plan.scatter)
     rows = []
-    for index, view in enumerate(views_of(plan, seed, number), start=1):
+    views = views_of(plan, seed, number)
+    shows = views_showing(plan, seed, number, len(views))
+    for index, view in enumerate(views, start=1):
+        seen = patient if shows[index - 1] else patient.unbroken
         path = folder / patient.id / f"{index}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         pose, noise = chance[2 * index - 2 : 2 * index]
         shot = draw_shot(plan, patient, view, fractured, pose)
         letter = pose.random() < plan.marker.of(fractured)
         inverted = bool(pose.random() < plan.inverted.of(fractured))
-        depth = shot.depth(patient.parts, patient.grain)
+        depth = shot.depth(seen.parts, patient.grain)
         lead = extras.letter(patient.side, shot.size, shot.spacing_mm, pose)
         cover = lead if letter else np.zeros_like(lead)
         logged = detector.expose(depth, cover, exposure, plan.spacing_mm, noise)
@@ -142,7 +165,7 @@ def make_patient(plan: Plan, seed: int, number: int, fractured: bool, folder: Pa
                 "view": view,
                 "side": patient.side,
                 "fractured": int(fractured),
-                **truth_of(patient, shot),
+                **truth_of(seen, shot),
                 "turn_deg": shot.turn_deg,
                 "inverted": inverted,
                 "marker": patient.side if letter else "",
@@ -173,7 +196,7 @@ def truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
     """What is to be seen of the fracture in an image: columns documented in `docs/reference/phantom.md`."""
     names = ("x", "y", "width", "height", "centre_x", "centre_y")
     fracture = patient.fracture
-    if fracture is None or patient.intact is None:
+    if fracture is None:
         nothing = {"kind": "", "gap_mm": 0.0, "partial": False, "displacement_mm": 0.0, "angulation_deg": 0.0}
         return {"visible": False, "contrast": 0.0, **nothing, **{f"box_{n}": float("nan") for n in names}}
     box = box_of(shot.pixels_of(fracture.points(patient.intact.layers[0].solid)))
@@ -192,8 +215,6 @@ def truth_of(patient: Patient, shot: Shot) -> dict[str, Any]:
 
 def contrast_of(patient: Patient, shot: Shot) -> float:
     """Largest change of the depth of attenuation that the fracture makes, averaged over 1 mm²."""
-    if patient.intact is None:
-        return 0.0
     size = (round(shot.size[0] * shot.spacing_mm / FINE_MM), round(shot.size[1] * shot.spacing_mm / FINE_MM))
     upright = Shot(shot.view, shot.centre, 0.0, size, FINE_MM)
     broken = [p for p in patient.parts if p.fragment is not None]

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field, fields
 from osteon.errors import BadTable, unknown_name
 from osteon.phantom.syntaxes import COMMON, SYNTAXES
 
+AS_READ = (81 / 99, 14 / 99, 4 / 99)
+"""Shares of fractured studies that show the fracture in all of their views, in half, in a third of them: what a
+radiologist saw in 70 studies (de Cid 2021, 6.3)."""
+
 ANGLES_DEG = {"PA": 0.0, "LAT": 90.0, "OBL": 45.0}
 """View → angle of the rays about the forearm."""
 
@@ -43,6 +47,9 @@ class Plan:
         gap_mm: narrowest and widest fracture gap.
         views: of each study, in order; PA, LAT or OBL, repeated if wanted.
         instances: share of studies with the first 1, 2, … of these views alone; () for studies that have all of them.
+        shown: shares of fractured studies that show it in all, in half, in a third of their views (`AS_READ`);
+            a view that does not show it is exposed with the bone whole. Every study shows it in one view at least.
+        mislabelled: share of studies whose label in `labels.csv` is the wrong one; the truth table has the right one.
         rows, columns: of each image, 250 to 4000.
         field_mm: height of the image in the patient; the pixel spacing is field_mm / rows.
         quanta_per_mm2: dose, in detected quanta of the empty beam.
@@ -60,6 +67,8 @@ class Plan:
     gap_mm: tuple[float, float] = (0.2, 4.0)
     views: tuple[str, ...] = ("PA", "LAT")
     instances: tuple[float, ...] = ()
+    shown: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    mislabelled: float = 0.0
     rows: int = 640
     columns: int = 512
     field_mm: float = 96.0
@@ -86,7 +95,10 @@ class Plan:
         within("gap_mm", self.gap_mm[0], 0.05, self.gap_mm[1])
         within("gap_mm", self.gap_mm[1], self.gap_mm[0], 10)
         listed("view", self.views, ANGLES_DEG)
-        _shared_out(self.instances, len(self.views))
+        if self.instances:
+            _shared_out("studies by their images", self.instances, len(self.views), "views")
+        _shared_out("fractured studies by the views that show it", self.shown, 3, "kinds")
+        within("mislabelled", self.mislabelled, 0, 1)
         listed("transfer syntax", self.syntaxes, SYNTAXES)
 
     @property
@@ -101,14 +113,12 @@ class Plan:
         return tuple(name for name, c in chances if isinstance(c, Chance) and c.fractured != c.intact)
 
 
-def _shared_out(instances: tuple[float, ...], views: int) -> None:
-    """Check that the shares of studies by their images are shares, and of no more images than there are views."""
-    if not instances:
-        return
-    if len(instances) > views or min(instances) < 0 or abs(sum(instances) - 1) > 1e-6:
+def _shared_out(what: str, shares: tuple[float, ...], most: int, places: str) -> None:
+    """Check that shares are shares, and no more of them than there are places."""
+    if not shares or len(shares) > most or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise BadTable(
-            f"{len(instances)} shares of studies by their images, {sum(instances):g} together, for {views} views",
-            remedy="give at most as many shares as views, 1 together",
+            f"{len(shares)} shares of {what}, {sum(shares):g} together, for {most} {places}",
+            remedy="give at most as many shares, 1 together",
         )
 
 

@@ -74,12 +74,13 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
 
 
 def phantom_of(plan: Plan) -> wrists.Plan:
-    """Studies of 1 to 4 views, 31 % of them fractured, with hardware where there is a fracture more often than not."""
+    """Studies of 1 to 4 views, 31 % of them fractured, not always in every view, with hardware rather with a fracture."""
     return wrists.Plan(
         patients=plan.patients,
         fractured=0.3113,
         views=("PA", "LAT", "OBL", "LAT"),
         instances=INSTANCES,
+        shown=wrists.AS_READ,
         rows=plan.rows,
         columns=plan.columns,
         field_mm=plan.field_mm,
