@@ -74,7 +74,7 @@ def run(cohort: Cohort, plan: Plan, around: Run) -> dict[str, Any]:
 
 
 def phantom_of(plan: Plan) -> wrists.Plan:
-    """Studies of 1 to 4 views, 31 % of them fractured, not always in every view, with hardware rather with a fracture."""
+    """Studies of 1 to 4 views; 31 % are fractured, not to be seen in every view, and with hardware more often."""
     return wrists.Plan(
         patients=plan.patients,
         fractured=0.3113,
