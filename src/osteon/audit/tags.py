@@ -1,0 +1,141 @@
+"""What a tag or a figure says of each image, in bins that do not depend on which sample an image is of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from osteon.audit.two_samples import shares_of
+from osteon.tasks import ANSWERS
+
+NOT_TAGS = (
+    *("image", "path", "patient", "study", "series", "instance", "accession"),  # they name a case
+    *("prepared", "steps", "placement", "part"),  # what the recipe made of the pixels
+    *("group", "fold", "target", "inconclusive", *sorted(ANSWERS)),  # the split, and the answer
+)
+"""Columns of a manifest that are no tags."""
+
+LEVELS = 12
+"""A category keeps so many levels, the commonest of both samples; the others are one."""
+
+QUANTILES = 10
+"""Bins of a quantity, of equal numbers of images of both samples together."""
+
+NAMES = 0.2
+"""A text column with more distinct values than this share of its images names cases, and is not compared."""
+
+NOT_STATED, OTHER = "not stated", "other"
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A column in bins.
+
+    Attributes:
+        code: (n,) 0-based bin of each image, the reference first.
+        labels: of the bins.
+        middle: of a quantity, its median in the reference and in the new sample, a patient counting once; else None.
+    """
+
+    code: NDArray[np.intp]
+    labels: tuple[str, ...]
+    middle: tuple[float, float] | None = None
+
+    def bins(self, group: NDArray[np.intp], new: NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """Of each bin its label and its share in the reference and in the new sample, a patient counting once.
+
+        Args:
+            group: (n,) 0-based patient of each image.
+            new: (patients,) whether each patient is of the new sample.
+        """
+        shares = shares_of(self.code, group, len(self.labels))
+        before, after = shares[~new].mean(axis=0), shares[new].mean(axis=0)
+        told = zip(self.labels, before.tolist(), after.tolist(), strict=True)
+        return [{"label": label, "reference": p, "new": q} for label, p, q in told]
+
+
+def tags_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a manifest, or of any table, that are tags."""
+    return table[[name for name in table if str(name).lower() not in NOT_TAGS]]
+
+
+def coded(reference: pd.Series, new: pd.Series, group: NDArray[np.intp]) -> Coded | str:
+    """A column of both samples in bins, or why it is not compared.
+
+    A number, or text that spells numbers alone, of more than LEVELS values is a quantity and gets quantiles; all else
+    is a category. What is missing is a bin of its own.
+
+    Args:
+        reference, new: the column.
+        group: (n,) 0-based patient of each image, the reference first.
+    """
+    text = pd.concat([_text(reference), _text(new)], ignore_index=True)
+    numbers = np.concatenate([_numbers(reference), _numbers(new)])
+    stated = (text != "").to_numpy(bool)
+    if not stated.any():
+        return "no image states it"
+    values = text[stated].nunique()
+    if values + (not stated.all()) == 1:
+        return "one value everywhere"
+    if np.isfinite(numbers[stated]).all() and values > LEVELS:
+        return _quantity(numbers, len(reference), group)
+    if values > max(LEVELS, NAMES * stated.sum()):
+        return "it names single cases"
+    return _category(text.where(text != "", NOT_STATED))
+
+
+def _text(column: pd.Series) -> pd.Series:
+    if _is_number(column):
+        return pd.Series([f"{value:g}" if np.isfinite(value) else "" for value in _numbers(column)], dtype="string")
+    return column.astype("string").fillna("").str.strip()
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    numbers = column if _is_number(column) else pd.to_numeric(column.astype("string"), errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+
+
+def _category(text: pd.Series) -> Coded:
+    counts = text.value_counts().rename_axis("level").reset_index(name="n")
+    levels = counts.sort_values(["n", "level"], ascending=[False, True])["level"].astype(str).tolist()
+    if len(levels) > LEVELS:
+        text, levels = text.where(text.isin(levels[: LEVELS - 1]), OTHER), [*levels[: LEVELS - 1], OTHER]
+    place = {level: i for i, level in enumerate(dict.fromkeys(levels))}
+    return Coded(text.map(place).to_numpy(np.intp), tuple(place))
+
+
+def _quantity(numbers: NDArray[np.float64], first: int, group: NDArray[np.intp]) -> Coded:
+    stated = np.isfinite(numbers)
+    inner = np.quantile(numbers[stated], np.linspace(0, 1, QUANTILES + 1)[1:-1], method="inverted_cdf")
+    # Ties may make cut-offs equal, and the last value a cut-off: each value then has one bin all the same.
+    cuts = np.unique(inner[inner < numbers[stated].max()])
+    code = np.where(stated, np.searchsorted(cuts, np.where(stated, numbers, 0), side="left"), len(cuts) + 1)
+    edges = [f"{cut:.3g}" for cut in cuts]
+    labels = [
+        f"up to {edges[0]}",
+        *(f"{a} to {b}" for a, b in pairwise(edges)),
+        f"over {edges[-1]}",
+    ]
+    labels += [NOT_STATED] * (not stated.all())
+    side = np.arange(len(numbers)) < first
+    weight = 1 / np.bincount(group)[group]
+    middle = [_median(numbers[part & stated], weight[part & stated]) for part in (side, ~side)]
+    return Coded(code.astype(np.intp), tuple(labels), (middle[0], middle[1]))
+
+
+def _median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """The weighted median; NaN of nothing."""
+    if not len(values):
+        return float("nan")
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
