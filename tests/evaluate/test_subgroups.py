@@ -36,6 +36,26 @@ def test_each_row_is_what_its_own_cases_give():
             assert row["specificity"].value == pytest.approx((values < 0.5)[~target].mean())
 
 
+def test_what_a_subgroup_adds_is_the_figure_of_all_less_that_of_the_others():
+    cases, labels, rows = judged(some_cases(60))
+    of_all = roc_auc_score(cases.target, cases.pooled("model"))
+    for row in rows:
+        rest = labels[row["column"]] != row["value"]
+        others = cases.target[rest]
+        if 0 < others.sum() < len(others):
+            expected = of_all - roc_auc_score(others, cases.pooled("model")[rest])
+            assert row["added"].value == pytest.approx(expected)
+            assert row["added"].low <= row["added"].value <= row["added"].high
+
+
+def test_what_a_subgroup_adds_is_unknown_where_the_others_are_of_one_class():
+    manifest = some_cases(60)
+    _, _, rows = judged(manifest.assign(hardware=manifest["target"]))
+    for row in (r for r in rows if r["column"] == "Hardware"):
+        assert np.isnan(row["added"].value)
+        assert row["added"].note == "the others are of one class"
+
+
 def test_a_subgroup_of_one_class_says_so():
     manifest = some_cases(60)
     _, _, rows = judged(manifest.assign(hardware=manifest["target"]))

@@ -16,6 +16,7 @@ from osteon.evaluate.intervals import Resamples, bootstrap, estimate, independen
 from osteon.evaluate.metrics import Floats
 from osteon.evaluate.outcomes import Outcomes
 from osteon.tasks import ANSWERS
+from osteon.types import Estimate
 
 KNOWN = {
     "view": "View",
@@ -71,6 +72,9 @@ def judge(
 ) -> list[dict[str, Any]]:
     """One row per subgroup: size, share of positives, AUROC of the pooled cases, sensitivity and specificity.
 
+    `added` is what the subgroup adds to the AUROC of all: that of all cases less that of all others, paired. To
+    leave out the images with osteosynthesis hardware is the comparison of de Cid 2021 (section 6.3).
+
     Args:
         outcomes: all cases.
         model: the model judged.
@@ -79,11 +83,35 @@ def judge(
         resamples: those of all cases. Resamples that leave a subgroup one class are skipped, and the note counts them.
     """
     rows = []
+    of_all = _auroc(outcomes, model, np.arange(len(outcomes.target)), resamples)
     for title, values in labels.items():
         for value in sorted(set(values), key=lambda v: (v in (UNKNOWN, OTHER), _natural(v))):
             member = np.flatnonzero(values == value)
-            rows.append({"column": title, "value": value, **_figures(outcomes, model, member, called, resamples)})
+            row = {"column": title, "value": value, **_figures(outcomes, model, member, called, resamples)}
+            rows.append({**row, "added": _added(outcomes, model, values != value, of_all, resamples)})
     return rows
+
+
+def _auroc(outcomes: Outcomes, model: str, member: NDArray[np.intp], resamples: Resamples) -> tuple[float, Floats]:
+    """The AUROC of some of the pooled cases, and of the same in every bootstrap sample."""
+    ranked = metrics.rank(outcomes.pooled(model)[member], outcomes.target[member])
+
+    def statistic(weights: Floats) -> Floats:
+        return metrics.auroc_of(ranked, weights[:, member])
+
+    return float(point(statistic, len(outcomes.target))), bootstrap(statistic, resamples)
+
+
+def _added(
+    outcomes: Outcomes, model: str, other: NDArray[np.bool_], of_all: tuple[float, Floats], resamples: Resamples
+) -> Estimate:
+    """The AUROC of all cases less that of the others."""
+    rest = np.flatnonzero(other)
+    target = outcomes.target[rest]
+    value, samples = _auroc(outcomes, model, rest, resamples)
+    pairs = independent_pairs(outcomes.group[rest], np.zeros(len(rest), int), target)
+    note = "the others are of one class" if target.all() or not target.any() else ""
+    return estimate(of_all[0] - value, of_all[1] - samples, len(outcomes.target), trials=pairs, note=note)
 
 
 def _figures(
