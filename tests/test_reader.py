@@ -9,20 +9,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from osteon import files, reader
 from osteon.dataset.frame import frame_of, render
 from osteon.dataset.ingest import ingest
 from osteon.dataset.pipeline import prepare
 from osteon.dataset.placement import Placement
+from osteon.dataset.prepared import pixels_of
 from osteon.dataset.steps import ColourInversion, FitSquare, apply
 from osteon.dicom.read import read as read_radiograph
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.bundle import Bundle, Origin
 from osteon.learn.detector.lesions import on_file
+from osteon.learn.detector.network import STRIDES
+from osteon.learn.detector.watch import Watch, looks
 from osteon.learn.features import extract
+from osteon.learn.guarding import features_by, guard_from
 from osteon.learn.heads import Classifier
 from osteon.learn.logistic import LinearHead
+from osteon.learn.maps import channels_of, maps_of
 from osteon.tasks import FRACTURE
 from osteon.types import Calibration
 from tests.dicom.making import a_dataset, a_file, stored_values
@@ -162,3 +168,59 @@ def test_many_studies_are_read_as_each_of_them_is(study: list[Path], tmp_path: P
     assert whole == [reader.read(one, detector) for one in studies]
     assert [[r.code for r in one.refusals] for one in whole] == [[], ["undecodable"], ["undecodable"]]
     assert whole[1].finding is None and told[-1] == (6, 6)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Prepared images, one a patient, that a guard learns from."""
+    folder = tmp_path_factory.mktemp("taught")
+    paths = [folder / f"{seed}.png" for seed in range(45)]
+    for seed, path in enumerate(paths):
+        cv2.imwrite(str(path), render(apply(RECIPE, a_radiograph(301, 203, seed=100 + seed))[0]))
+    return paths
+
+
+def with_guard(model: reader.Model, taught: list[Path]) -> reader.Model:
+    """The model with a guard that knows radiographs of wrists."""
+    if isinstance(model, Bundle):
+        rows = features_by(model.classifier, taught)
+        found = guard_from(rows, taught, np.arange(len(taught)), parts=("wrist",))
+        return replace(model, guard=found.guard)
+    member = model.members[0].network
+    images = torch.stack([torch.from_numpy(pixels_of(path)) for path in taught])[:, None] / 255.0
+    with torch.inference_mode():
+        both = [maps_of(member.trunk, one, STRIDES) for one in (images, images.flip(-1))]
+        rows = torch.stack([looks(one, STRIDES, channels_of(member.trunk, STRIDES), STRIDES) for one in both], dim=1)
+    found = guard_from(rows.numpy(), taught, np.arange(len(taught)), parts=("wrist",))
+    assert found.guard is not None
+    return replace(model, watch=Watch(found.guard, 0, STRIDES))
+
+
+@pytest.mark.parametrize("kind", ["classifier", "detector"])
+def test_what_the_guard_refuses_is_not_read_and_hides_no_other(
+    bundle: Bundle, taught: list[Path], tmp_path: Path, kind: str
+) -> None:
+    own, chest, noise = (tmp_path / name for name in ("own.png", "chest.dcm", "noise.png"))
+    cv2.imwrite(str(own), a_radiograph(301, 203, seed=1).pixels)
+    chest.write_bytes(a_file(a_dataset(stored_values(151, 90), bits=12, BodyPartExamined="CHEST")))
+    cv2.imwrite(str(noise), np.random.default_rng(0).integers(0, 256, (301, 203), dtype=np.uint8))
+    plain: reader.Model = bundle if kind == "classifier" else detectors.a_bundle(detectors.a_member(0))
+    model = with_guard(plain, taught)
+    assert reader.read([own, chest, noise], plain).refusals == ()
+    for used in (model, reader.ready(model)):
+        reading = reader.read([own, chest, noise], used, overlays=tmp_path / "overlays")
+        assert [(Path(r.path).name, r.code) for r in reading.refusals] == [
+            ("chest.dcm", "body_part"),
+            ("noise.png", "unfamiliar"),
+        ]
+        assert "names the chest, and the model learnt from wrist" in reading.refusals[0].reason
+        assert all(refusal.remedy for refusal in reading.refusals)
+        assert [image.path for image in reading.images] == [str(own)] and reading.finding is not None
+        assert reading.finding.probability == pytest.approx(
+            reader.read([own], plain).images[0].findings[0].probability, abs=1e-4
+        )
+    assert len(list((tmp_path / "overlays").iterdir())) == 1, "of what is not read, nothing is drawn"
+    (apart,) = reader.read_all([[own, chest, noise]], model, workers=1)
+    assert apart.refusals == reading.refusals
+    nothing = reader.read([chest, noise], model)
+    assert (nothing.finding, nothing.decision, nothing.images) == (None, "not read", ())

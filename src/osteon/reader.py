@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from osteon.dataset.to_read import Part, Taken, take_all
+from osteon.errors import UnreadableImage
 from osteon.explain.maps import explain, overlay
 from osteon.explain.overlays import save_picture
 from osteon.explain.verdict import for_readers
@@ -25,6 +26,7 @@ from osteon.learn.detector.lesions import on_file
 from osteon.learn.detector.network import STRIDES, DetectorNetwork
 from osteon.learn.detector.pictures import boxed, heat_of
 from osteon.learn.fuse import fused
+from osteon.learn.heads import mirrored
 from osteon.tasks import TASKS
 from osteon.types import Box, Finding, ImageReading, Progress, Reading, Refusal, silent
 
@@ -36,7 +38,7 @@ FAINT = 0.01
 
 
 def read(study: Sequence[Path], bundle: Model, *, overlays: Path | None = None) -> Reading:
-    """Read the images of one study: file → radiograph → recipe → network → calibration → decision.
+    """Read the images of one study: file → radiograph → recipe → network → guard → calibration → decision.
 
     Args:
         study: the files of one study, DICOM, PNG or JPEG.
@@ -44,7 +46,8 @@ def read(study: Sequence[Path], bundle: Model, *, overlays: Path | None = None) 
         overlays: folder for one overlay (PNG) per image, or None for none.
 
     Returns:
-        The reading. Files that cannot be read are among its refusals; without any readable one `finding` is None.
+        The reading. Files that cannot be read, and images that the bundle's guard refuses, are among its refusals;
+        without any image read `finding` is None, and the decision is "not read".
     """
     return read_all([study], bundle, overlays=overlays)[0]
 
@@ -102,10 +105,7 @@ def ready(bundle: Model) -> Model:
 
 def probability_of(pixels: NDArray[np.uint8], bundle: Bundle) -> float:
     """Calibrated probability of one prepared image, (height, width) uint8."""
-    grey = torch.from_numpy(pixels)[None, None].float() / 255.0
-    with torch.inference_mode():
-        score = bundle.classifier.score(grey).numpy().astype(np.float64)
-    return float(bundle.calibration(score)[0])
+    return _answer(pixels, bundle)[0]
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,18 @@ class _File:
 
     study: str
     images: tuple[ImageReading, ...] = ()
-    refusal: Refusal | None = None
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What a bundle says of a part of a file, and how that is drawn: (height, width, 3) RGB, or None if no picture may
-    be shown, and what a reader should know of it.
+    """What a bundle says of a part of a file, why it should not be said (None if nothing speaks against it), and how
+    that is drawn: (height, width, 3) RGB, or None if no picture may be shown, and what a reader should know of it.
     """
 
     probability: float
     boxes: tuple[Box, ...]
+    why_not: UnreadableImage | None
     picture: Callable[[], tuple[NDArray[np.uint8] | None, str]]
 
 
@@ -144,12 +145,19 @@ def _looked_at(
 
 
 def _read_file(file: Taken, bundle: Model, overlays: Path | None) -> _File:
-    images = [_read_part(file, number, part, bundle, overlays) for number, part in enumerate(file.parts)]
-    return _File(file.study, tuple(images), file.refusal)
+    said = [_read_part(file, number, part, bundle, overlays) for number, part in enumerate(file.parts)]
+    refused = [file.refusal, *said]
+    return _File(
+        study=file.study,
+        images=tuple(one for one in said if isinstance(one, ImageReading)),
+        refusals=tuple(one for one in refused if isinstance(one, Refusal)),
+    )
 
 
-def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Path | None) -> ImageReading:
+def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Path | None) -> ImageReading | Refusal:
     look = _classified(part, bundle) if isinstance(bundle, Bundle) else _detected(file, part, bundle)
+    if look.why_not is not None:
+        return Refusal(str(file.path), look.why_not.code, look.why_not.message, look.why_not.remedy)
     name, notes = "", part.notes
     if overlays is not None:
         picture, note = look.picture()
@@ -164,6 +172,8 @@ def _read_part(file: Taken, number: int, part: Part, bundle: Model, overlays: Pa
 
 def _classified(part: Part, bundle: Bundle) -> _Look:
     (pixels,) = part.pixels
+    probability, features = _answer(pixels, bundle)
+    why_not = bundle.guard.why_not(pixels, features, part.header) if bundle.guard else None
 
     def picture() -> tuple[NDArray[np.uint8] | None, str]:
         method, note = for_readers(bundle.explanations)
@@ -172,7 +182,16 @@ def _classified(part: Part, bundle: Bundle) -> _Look:
         found = explain(bundle.classifier, pixels, method)
         return overlay(pixels, found.heat), f"{note}: {found.missing}" if found.missing else note
 
-    return _Look(probability_of(pixels, bundle), (), picture)
+    return _Look(probability, (), why_not, picture)
+
+
+def _answer(pixels: NDArray[np.uint8], bundle: Bundle) -> tuple[float, NDArray[np.float32]]:
+    """Calibrated probability of a prepared image, and its features (flips, d), which tell it."""
+    classifier, grey = bundle.classifier, torch.from_numpy(pixels)[None, None].float() / 255.0
+    with torch.inference_mode():
+        features = [classifier.features(grey), classifier.features(mirrored(grey))]
+        score = sum(classifier.head(one).squeeze(1) for one in features) / len(features)
+    return float(bundle.calibration(score.numpy().astype(np.float64))[0]), torch.cat(features).numpy()
 
 
 def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
@@ -182,7 +201,8 @@ def _detected(file: Taken, part: Part, bundle: DetectorBundle) -> _Look:
         heat, clear = heat_of(sight.cells, STRIDES[0], bundle.members[0].size), sight.scores >= FAINT
         return boxed(overlay(first, heat), sight.corners[clear], sight.scores[clear]), ""
 
-    return _Look(sight.probability, on_file(sight.corners, sight.scores, part.placement, file.size), picture)
+    boxes = on_file(sight.corners, sight.scores, part.placement, file.size)
+    return _Look(sight.probability, boxes, bundle.why_not(part.pixels, sight, part.header), picture)
 
 
 def _reading(study: Sequence[_File], bundle: Model) -> Reading:
@@ -195,7 +215,7 @@ def _reading(study: Sequence[_File], bundle: Model) -> Reading:
     return Reading(
         study=next((file.study for file in study if file.study), ""),
         images=tuple(images),
-        refusals=tuple(file.refusal for file in study if file.refusal),
+        refusals=tuple(refusal for file in study for refusal in file.refusals),
         finding=finding,
         decision=decision,
         threshold=threshold,

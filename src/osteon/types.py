@@ -45,7 +45,8 @@ REFUSAL_CODES: dict[str, str] = {
     "no_label": "no row of the label table names this image or its study",
     "bad_label": "a label that is neither yes nor no",
     "excluded": "left out by a rule that was given with --exclude",
-    "body_part": "an image of another body part than those that the recipe keeps, or of none that its header names",
+    "body_part": "an image of another body part than those that the recipe keeps or the model learnt from, or of none "
+    "that its header names",
     "inverted": "an image that still shows bone dark on a light ground after the recipe",
     "unfamiliar": "an image unlike those that the model learnt from: another part, a photograph, noise",
     "outlier": "an image of a study with more instances than --max-instances",

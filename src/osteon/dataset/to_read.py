@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from osteon.dataset.workers import each
 from osteon.dicom.read import read
 from osteon.errors import UnreadableImage
 from osteon.files import digest_of
-from osteon.types import Recipe, Refusal
+from osteon.types import Header, Recipe, Refusal
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,13 @@ class Part:
         pixels: for each recipe the prepared image, (height, width) uint8.
         placement: where the first of them lies in the file.
         notes: what the reader of the file and the steps of the first recipe had to decide.
+        header: what the file says of itself.
     """
 
     pixels: tuple[NDArray[np.uint8], ...]
     placement: Placement
     notes: tuple[str, ...]
+    header: Header = field(default_factory=Header)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,7 @@ def take(wanted: Wanted) -> Taken:
             pixels=tuple(render(part) for part in same),
             placement=Placement.of(frame_of(same[0])),
             notes=(*same[0].header.notes, *same[0].notes),
+            header=same[0].header,
         )
         for same in zip(*ways, strict=True)
     )

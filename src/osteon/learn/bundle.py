@@ -17,8 +17,9 @@ import torch
 from osteon import files
 from osteon.dataset import steps
 from osteon.errors import BadTable, Mismatch
-from osteon.learn import answers, weights
+from osteon.learn import answers, guarding, weights
 from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
+from osteon.learn.guard import Guard
 from osteon.learn.heads import Classifier, HeadForm
 from osteon.learn.origin import LIMITS, Figure, Origin
 from osteon.tasks import TASKS
@@ -57,6 +58,7 @@ class Bundle:
         digest: SHA-256 of `bundle.json`, which holds that of the weights; "" before it is saved.
         explanations: which methods of explanation may be shown to readers, and on what figures, as
             `osteon.explain.verdict.to_json` has it; None if nobody has checked.
+        guard: what refuses images unlike those of training; None if there is none.
     """
 
     classifier: Classifier
@@ -69,11 +71,15 @@ class Bundle:
     operating_point: str = "youden"
     digest: str = ""
     explanations: Mapping[str, Any] | None = None
+    guard: Guard | None = None
 
     def __post_init__(self) -> None:
         answers.check(self.task, self.calibration, self.thresholds, self.operating_point)
         if min(self.size) < 1:
             raise ValueError(f"a size is positive, not {self.size}")
+        inputs = self.classifier.form.inputs(self.classifier.trunk.spec.d)
+        if self.guard and len(self.guard.centre) != inputs:
+            raise ValueError(f"the guard knows {len(self.guard.centre)} features, and the trunk has {inputs}")
 
     @property
     def calibration_note(self) -> str:
@@ -104,7 +110,7 @@ def save(bundle: Bundle, folder: Path) -> Bundle:
     unchanged(bundle.classifier.trunk)
     digest = write(
         folder,
-        bundle.classifier.state_dict(),
+        bundle.classifier.state_dict() | guarding.stored(bundle.guard),
         describe=lambda digest: _to_json(bundle, digest),
         card_of=lambda digest: card(replace(bundle, digest=digest)),
     )
@@ -230,6 +236,7 @@ def _to_json(bundle: Bundle, digest: str) -> dict[str, Any]:
         "weights_sha256": digest,
         "origin": bundle.origin.to_json(),
         **({} if bundle.explanations is None else {EXPLANATIONS: dict(bundle.explanations)}),
+        **({} if bundle.guard is None else {guarding.GUARD: bundle.guard.to_json()}),
     }
 
 
@@ -237,10 +244,11 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
     height, width = map(int, content["size"])
     form = HeadForm.from_json(content[FORM]) if FORM in content else HeadForm()
     spec = TrunkSpec.from_json(content["trunk"])
-    classifier = _classifier(folder / WEIGHTS, str(content["weights_sha256"]), spec, form)
+    path = files.must_exist(folder / WEIGHTS, remedy=REMEDY)
+    tensors = weights.read(path, digest=str(content["weights_sha256"]))
     calibration, thresholds, operating_point = answers.from_json(content)
     return Bundle(
-        classifier=classifier,
+        classifier=_classifier(path, tensors, spec, form),
         recipe=steps.from_json(content["recipe"]),
         task=str(content["task"]),
         calibration=calibration,
@@ -250,6 +258,7 @@ def _from_json(content: Mapping[str, Any], folder: Path, *, digest: str) -> Bund
         operating_point=operating_point,
         digest=digest,
         explanations=_record(content),
+        guard=guarding.restored(tensors, content[guarding.GUARD]) if guarding.GUARD in content else None,
     )
 
 
@@ -260,8 +269,7 @@ def _record(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return record
 
 
-def _classifier(path: Path, digest: str, spec: TrunkSpec, form: HeadForm) -> Classifier:
-    tensors = weights.read(files.must_exist(path, remedy=REMEDY), digest=digest)
+def _classifier(path: Path, tensors: weights.State, spec: TrunkSpec, form: HeadForm) -> Classifier:
     prefix = "trunk.net."
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     head = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
@@ -290,6 +298,7 @@ def card(bundle: Bundle) -> str:
                 f"- Input: {steps.describe(bundle.recipe)} Prepared images had {bundle.size[1]} × {bundle.size[0]} px.",
                 f"- Trunk: {trunk}, {trunk.d} channels, weights {trunk.digest[:16]}…",
                 f"- Head: {bundle.classifier.form}. {origin.how}".rstrip(),
+                *([f"- Guard: {bundle.guard.describe()}"] if bundle.guard else []),
                 f"- Data: {origin.data or 'not stated.'}",
                 f"- Code: osteon, commit {origin.commit or 'not known'}.",
             )

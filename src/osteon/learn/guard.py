@@ -47,6 +47,8 @@ class Guard:
         parts: body parts that the model was trained on, names of `osteon.dataset.bodypart.PARTS`; () lets all pass.
         false_alarm: share of images of new patients of the same source that may be refused by distance or as negative.
         images, patients: that this was learnt from.
+        taught: whether the network whose features these are has learnt from the same images itself. Then images of new
+            patients may be stranger to it than the limits say.
     """
 
     centre: NDArray[np.float32]
@@ -58,6 +60,7 @@ class Guard:
     false_alarm: float
     images: int
     patients: int
+    taught: bool = False
 
     def __post_init__(self) -> None:
         d = self.components.shape[-1]
@@ -126,9 +129,12 @@ class Guard:
     def describe(self) -> str:
         """What it lets pass, in one sentence."""
         parts = f" of {_listed(self.parts)}" if self.parts else ""
+        like = f"Reads radiographs{parts} that are like its {self.images} images of {self.patients} patients"
+        if self.taught:
+            return f"{like}; the network has learnt from them itself, and may find those of new patients stranger."
         return (
-            f"Reads radiographs{parts} that are like its {self.images} images of {self.patients} patients; of images "
-            f"of new patients from there, at most {self.false_alarm:.3g} are refused by mistake."
+            f"{like}; of images of new patients from there, at most {self.false_alarm:.3g} are refused by mistake, "
+            "unless the file names another part."
         )
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -137,8 +143,8 @@ class Guard:
 
     def to_json(self) -> dict[str, Any]:
         """All but its arrays."""
-        plain = {name: getattr(self, name) for name in ("farthest", "darkest", "false_alarm", "images", "patients")}
-        return {**plain, "parts": list(self.parts)}
+        names = ("farthest", "darkest", "false_alarm", "images", "patients", "taught")
+        return {**{name: getattr(self, name) for name in names}, "parts": list(self.parts)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.float32]], content: Mapping[str, Any]) -> Guard:
@@ -155,6 +161,7 @@ class Guard:
             false_alarm=float(content["false_alarm"]),
             images=int(content["images"]),
             patients=int(content["patients"]),
+            taught=bool(content["taught"]),
         )
 
 
@@ -166,6 +173,7 @@ def fit_guard(
     parts: Sequence[str] = (),
     false_alarm: float = FALSE_ALARM,
     components: int = COMPONENTS,
+    taught: bool = False,
 ) -> Guard:
     """Learn what the images of training are like.
 
@@ -180,6 +188,7 @@ def fit_guard(
         parts: body parts among them, for files that name theirs.
         false_alarm: in 0..1 exclusive.
         components: number of principal components.
+        taught: as `Guard` has it.
 
     Raises:
         TooFewCases: for too few patients, with the number that it takes.
@@ -203,6 +212,7 @@ def fit_guard(
         false_alarm=false_alarm,
         images=len(rows),
         patients=patients,
+        taught=taught,
     )
 
 

@@ -166,6 +166,7 @@ def _finished(
     from osteon.learn.detector.bundle import save
     from osteon.learn.detector.crossval import cross_validate_detector, place_tables
     from osteon.learn.detector.work import DETECTORS, packed
+    from osteon.learn.guarding import parts_named
 
     told = {plan: work.told() for plan, work in works.items()}
     candidates = {name: [told[plan] for plan in DETECTORS[name]] for name in how.detectors}
@@ -177,7 +178,7 @@ def _finished(
     recipe = steps.from_json(journal.read(case.prepared).recipe)
     parts = [(works[plan], told[plan], recipe) for plan in DETECTORS[found.final.candidate]]
     origin = origin_of(report, how=said_of(found), source=how.source, limits=how.limits)
-    saved = save(packed(parts, found, origin), out / BUNDLE)
+    saved = save(packed(parts, found, origin, named=parts_named(case.manifest)), out / BUNDLE)
     tables.write(out / PREDICTIONS, found.predictions, tables.PREDICTIONS)
     # The boxes of the sealed part would give its targets away: they stay in the table that they came from.
     sealed = set(case.manifest.loc[case.manifest["fold"] == SEALED, "image"])

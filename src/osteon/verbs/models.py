@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,12 @@ from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, estimate_o
 from osteon.verbs.grading import train_healing
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from osteon.learn.backbones import Trunk
+    from osteon.learn.guarding import Guarded
     from osteon.learn.heads import Classifier
     from osteon.learn.origin import Origin
 
@@ -45,6 +48,7 @@ class Trained:
     thresholds: Mapping[str, float]
     notes: Mapping[str, str]
     how: str
+    guarded: Guarded
 
 
 def features(
@@ -150,7 +154,8 @@ def train(
             calibration=trained.calibration,
             thresholds=trained.thresholds,
             size=_size_of(next(iter(shown.values()))),
-            origin=_origin(report, trained.how),
+            origin=_origin(report, trained.how, trained.guarded.limits),
+            guard=trained.guarded.guard,
         )
         saved = save(bundle, out / BUNDLE)
         tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
@@ -183,6 +188,7 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
     features.check_fresh(images)  # the bundle takes its recipe from the prepared images: the features must be theirs
     model = f"{trunk.spec.name}, frozen, + logistic regression"
     found = cross_validate(rows, manifest, model=model, images=images, progress=progress)
+    known = _learnt_from(manifest)
     return Trained(
         predictions=found.predictions,
         classifier=Classifier.from_linear(trunk, found.head.weight, found.head.bias),
@@ -190,6 +196,7 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
         thresholds=found.thresholds,
         notes=found.notes,
         how=f"Logistic regression on frozen features, C = {found.regularisation:g}, chosen by inner folds.",
+        guarded=_guard_over(features.array(list(known["image"])), known, images),
     )
 
 
@@ -203,6 +210,7 @@ def _tuned(
     progress: Progress,
 ) -> Trained:
     from osteon.learn.finetune import fine_tune
+    from osteon.learn.guarding import features_by
     from osteon.learn.heads import Classifier
     from osteon.learn.optimisers import AdamW
     from osteon.learn.train import TrainOptions
@@ -213,6 +221,8 @@ def _tuned(
     options = TrainOptions(epochs=tuning.epochs, batch=tuning.batch, optimiser=AdamW(tuning.learning_rate))
     model = f"{tuning.backbone}, fine-tuned"
     found = fine_tune(manifest, images, fresh, options, out / "checkpoints", seed=seed, model=model, progress=progress)
+    known = _learnt_from(manifest)
+    shown = [images[image] for image in known["image"]]
     return Trained(
         predictions=found.predictions,
         classifier=found.classifier,
@@ -220,7 +230,25 @@ def _tuned(
         thresholds=found.thresholds,
         notes=found.notes,
         how=f"Fine-tuned for at most {tuning.epochs} epochs; patients held out of training chose the epoch.",
+        guarded=_guard_over(features_by(found.classifier, shown), known, images, taught=True),
     )
+
+
+def _guard_over(
+    features: NDArray[np.floating], known: pd.DataFrame, images: Mapping[str, Path], *, taught: bool = False
+) -> Guarded:
+    """The guard that knows these images, by their features."""
+    from osteon.learn.guarding import guard_from, parts_named
+
+    paths, group = [images[image] for image in known["image"]], known["group"].to_numpy(str)
+    return guard_from(features, paths, group, parts=parts_named(known), taught=taught)
+
+
+def _learnt_from(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the final model learns from: those of the sealed part stay unknown to its guard, too."""
+    from osteon.learn.nested import lay_out
+
+    return manifest[lay_out(manifest).labelled]
 
 
 def _noted(calibration: Calibration, how: str) -> Calibration:
@@ -242,7 +270,7 @@ def _size_of(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _origin(report: Mapping[str, Any], how: str) -> Origin:
+def _origin(report: Mapping[str, Any], how: str, limits: Sequence[str]) -> Origin:
     from osteon.learn.origin import Figure, Origin
 
     found = report["validation"]["discrimination"]
@@ -262,7 +290,7 @@ def _origin(report: Mapping[str, Any], how: str) -> Origin:
         f"{cases['images']} {kind}, of {cases['groups']} patients or groups; "
         f"{cases['prevalence']:.0%} of the images with the finding “{positive}”."
     )
-    limits = tuple(caution["text"] for caution in report["cautions"])
+    known = (*(caution["text"] for caution in report["cautions"]), *limits)
     commit, changed = runs.git_state()
     code = f"{commit}, with changes that were not committed" if changed else commit
-    return Origin(data=data, commit=code, how=how, figures=(figure,), limits=limits)
+    return Origin(data=data, commit=code, how=how, figures=(figure,), limits=known)

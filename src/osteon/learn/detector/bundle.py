@@ -19,8 +19,8 @@ from torch import Tensor
 
 from osteon import files
 from osteon.dataset import steps
-from osteon.errors import Mismatch
-from osteon.learn import answers, weights
+from osteon.errors import Mismatch, UnreadableImage
+from osteon.learn import answers, guarding, weights
 from osteon.learn.backbones import Trunk, TrunkSpec, rebuild
 from osteon.learn.batches import as_input
 from osteon.learn.bundle import DESCRIPTION, FORMAT, REMEDY, WEIGHTS, described, unchanged, understood, write
@@ -28,11 +28,13 @@ from osteon.learn.detector.box_targets import Cells, Floats
 from osteon.learn.detector.kept import restored, stored
 from osteon.learn.detector.lesions import BoxRule, boxes_of, on_grid
 from osteon.learn.detector.network import STRIDES, DetectorNetwork, LesionHead, Lesions, mean_of_flips
+from osteon.learn.detector.watch import Watch, looks
+from osteon.learn.guard import Guard
 from osteon.learn.heads import mirrored
 from osteon.learn.maps import channels_of, cut_behind, maps_of
 from osteon.learn.origin import LIMITS, Origin
 from osteon.tasks import TASKS
-from osteon.types import Calibration, Recipe
+from osteon.types import Calibration, Header, Recipe
 
 HEAD = "lesions"
 """What `bundle.json` calls this kind of head."""
@@ -64,12 +66,14 @@ class Sight:
         corners: (k, 4) boxes x, y, width, height in pixels of the first member's prepared image.
         scores: (k,) of each: the height of its cell times the probability. They order boxes, and are not calibrated.
         cells: (h, w) lesion map on the first member's grid, log odds.
+        looks: (flips, d) what the guard looks at; None for a bundle without one.
     """
 
     probability: float
     corners: Floats
     scores: Floats
     cells: Cells
+    looks: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +89,7 @@ class DetectorBundle:
         origin: where it comes from.
         operating_point: the one of `thresholds` that a reading decides by.
         digest: SHA-256 of `bundle.json`, which holds that of the weights; "" before it is saved.
+        watch: what refuses images unlike those of training; None if there is no guard.
     """
 
     members: tuple[Member, ...]
@@ -95,6 +100,7 @@ class DetectorBundle:
     origin: Origin = field(default_factory=Origin)
     operating_point: str = "youden"
     digest: str = ""
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         answers.check(self.task, self.calibration, self.thresholds, self.operating_point)
@@ -102,6 +108,8 @@ class DetectorBundle:
             raise ValueError(f"a bundle holds 1 to {_MOST_MEMBERS} detectors, not {len(self.members)}")
         if any(min(member.size) < 1 for member in self.members):
             raise ValueError("the size of a prepared image is positive")
+        if self.watch:
+            self._channels(self.watch)
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -155,7 +163,36 @@ class DetectorBundle:
         score = np.mean([one.image.double().numpy() for one in said], axis=0)
         probability = float(self.calibration(score)[0])
         corners, heights = boxes_of(maps, STRIDES[0], self.members[0].size, self.rule)
-        return Sight(probability, corners, heights * probability, np.asarray(maps[0], np.float32))
+        looked = self._looked(self.watch, seen) if self.watch else None
+        return Sight(probability, corners, heights * probability, np.asarray(maps[0], np.float32), looked)
+
+    def why_not(self, pixels: Sequence[NDArray[np.uint8]], sight: Sight, header: Header) -> UnreadableImage | None:
+        """Why an image should not be answered on, or None if nothing speaks against it, or there is no guard.
+
+        Args:
+            pixels: as `see` was given them.
+            sight: as it gave it.
+            header: of the file.
+        """
+        if self.watch is None or sight.looks is None:
+            return None
+        way = self.recipes.index(self.members[self.watch.member].recipe)
+        return self.watch.guard.why_not(pixels[way], sight.looks, header)
+
+    def _looked(self, watch: Watch, seen: Mapping[tuple[int, int], tuple[Tensor, Tensor]]) -> NDArray[np.float32]:
+        member = self.members[watch.member]
+        both = torch.cat(seen[id(member.network.trunk), self.recipes.index(member.recipe)])
+        return np.asarray(looks(both, STRIDES, self._channels(watch), watch.strides).numpy(), np.float32)
+
+    def _channels(self, watch: Watch) -> list[int]:
+        """Channels at each of STRIDES of the maps that a guard looks at, if they are those that it knows."""
+        if watch.member >= len(self.members):
+            raise ValueError(f"the guard looks at detector {watch.member}, of {len(self.members)}")
+        channels = channels_of(self.members[watch.member].network.trunk, STRIDES)
+        there = sum(2 * each for each, stride in zip(channels, STRIDES, strict=True) if stride in watch.strides)
+        if there != len(watch.guard.centre):
+            raise ValueError(f"the guard knows {len(watch.guard.centre)} features, and the maps have {there}")
+        return channels
 
 
 def _both_flips(trunk: Trunk, image: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
@@ -177,7 +214,7 @@ def save(bundle: DetectorBundle, folder: Path) -> DetectorBundle:
         unchanged(member.network.trunk)
     digest = write(
         folder,
-        stored([member.network for member in bundle.members]),
+        stored([member.network for member in bundle.members]) | guarding.stored(_guard_of(bundle)),
         describe=lambda digest: _to_json(bundle, digest),
         card_of=lambda digest: card(replace(bundle, digest=digest)),
     )
@@ -202,6 +239,10 @@ def load(folder: Path, task: str | None = None) -> DetectorBundle:
         return _from_json(content, folder)
 
 
+def _guard_of(bundle: DetectorBundle) -> Guard | None:
+    return bundle.watch.guard if bundle.watch else None
+
+
 def _to_json(bundle: DetectorBundle, digest: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -220,6 +261,8 @@ def _to_json(bundle: DetectorBundle, digest: str) -> dict[str, Any]:
         **answers.to_json(bundle.calibration, bundle.thresholds, bundle.operating_point),
         "weights_sha256": digest,
         "origin": bundle.origin.to_json(),
+        # Left out where there is none, so that bundles from before there were guards stay what they were.
+        **({guarding.GUARD: bundle.watch.to_json()} if bundle.watch else {}),
     }
 
 
@@ -229,7 +272,7 @@ def _from_json(content: Mapping[str, Any], folder: Path) -> DetectorBundle:
     tensors = weights.read(path, digest=str(content["weights_sha256"]))
     trunks: dict[str, Trunk] = {}
     members = [_member(one, restored(tensors, k), trunks, path) for k, one in enumerate(content["members"])]
-    rule = content["rule"]
+    rule, kept = content["rule"], content.get(guarding.GUARD)
     return DetectorBundle(
         members=tuple(members),
         task=str(content["task"]),
@@ -239,6 +282,7 @@ def _from_json(content: Mapping[str, Any], folder: Path) -> DetectorBundle:
         origin=Origin.from_json(content["origin"]),
         operating_point=operating_point,
         digest=files.digest_of(folder / DESCRIPTION),
+        watch=Watch.of(guarding.restored(tensors, kept), kept) if kept is not None else None,
     )
 
 
@@ -279,6 +323,7 @@ def card(bundle: DetectorBundle) -> str:
     inside += [
         f"- Boxes: at the tops of the lesion map of {bundle.rule.least:g} or more, at most {bundle.rule.most} an "
         f"image, none that overlaps a higher one by more than {bundle.rule.overlap:g}.",
+        *([f"- Guard: {bundle.watch.guard.describe()}"] if bundle.watch else []),
         f"- Training: {origin.how or 'not stated.'}",
         f"- Data: {origin.data or 'not stated.'}",
         f"- Code: osteon, commit {origin.commit or 'not known'}.",

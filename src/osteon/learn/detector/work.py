@@ -16,6 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import Trunk
 from osteon.learn.bank import FeatureBank
@@ -27,7 +31,10 @@ from osteon.learn.detector.network import STRIDES, Detector, DetectorNetwork
 from osteon.learn.detector.runs import Told, final_network, path_of, told, train_all
 from osteon.learn.detector.training import DetectorOptions, Examples, examples_of
 from osteon.learn.detector.views import Views, write_views
+from osteon.learn.detector.watch import Watch, features_in, unchanged_strides
 from osteon.learn.features import extract, one_core_each
+from osteon.learn.guarding import Guarded, guard_from
+from osteon.learn.maps import channels_of
 from osteon.learn.nested import Layout
 from osteon.learn.optimisers import AdamW
 from osteon.learn.origin import Origin
@@ -127,6 +134,10 @@ class Work:
         """The network of the detector that learnt from all folds, after the epoch at a place."""
         return final_network(self._trunk, self.fresh, said, place)
 
+    def looks(self, images: Sequence[str], strides: Sequence[int]) -> NDArray[np.float32]:
+        """(n, flips, d) what the guard of a bundle looks at, from the cached maps of images at these strides."""
+        return features_in(self._bank, images, channels_of(self._trunk, self._bank.strides), strides)
+
     def fresh(self) -> Detector:
         """What every training starts from."""
         return self.plan.options.detector(self._trunk, self._bank.strides, seed=self.plan.seed)
@@ -204,9 +215,14 @@ def train_together(works: Sequence[Work], *, workers: int, until: float, progres
 
 
 def packed(
-    parts: Sequence[tuple[Work, Told, Recipe]], done: DetectorCrossValidation, origin: Origin, *, task: str = "fracture"
+    parts: Sequence[tuple[Work, Told, Recipe]],
+    done: DetectorCrossValidation,
+    origin: Origin,
+    *,
+    task: str = "fracture",
+    named: Sequence[str] = (),
 ) -> DetectorBundle:
-    """The bundle of the final model of a cross-validation.
+    """The bundle of the final model of a cross-validation, with a guard that knows the images it learnt from.
 
     Args:
         parts: of each detector of the candidate that all folds chose (`done.final.candidate`), in its order, with the
@@ -214,7 +230,9 @@ def packed(
         done: what the folds chose.
         origin: where it comes from.
         task: a name in `osteon.tasks.TASKS`.
+        named: body parts that the files name (`osteon.learn.guarding.parts_named`); () if most name none.
     """
+    watch, limits = _watch_over([work for work, _, _ in parts], done.predictions, named)
     how = "fitted on the scores of the folds' models, which stand for this one"
     note = "; ".join(filter(None, (done.calibration.note, how)))
     return DetectorBundle(
@@ -225,8 +243,29 @@ def packed(
         calibration=replace(done.calibration, note=note),
         rule=done.rule,
         thresholds=done.thresholds,
-        origin=origin,
+        origin=replace(origin, limits=(*origin.limits, *limits)),
+        watch=watch,
     )
+
+
+def _watch_over(
+    works: Sequence[Work], predictions: pd.DataFrame, named: Sequence[str]
+) -> tuple[Watch | None, tuple[str, ...]]:
+    """The guard over the detector whose maps are most as they came, or what the card says if there is none."""
+    strides = [unchanged_strides(work.plan.strides, work.plan.options.middle) for work in works]
+    member = max(range(len(works)), key=lambda number: len(strides[number]))
+    if not strides[member]:
+        return None, Guarded(None, "all maps that its detectors read were trained along").limits
+    work = works[member]
+    names = np.array(list(work.material.images))[work.material.layout.training[-1]]  # the last learns from all folds
+    group = predictions.drop_duplicates("image").set_index("image")["group"]
+    found = guard_from(
+        work.looks(names.tolist(), strides[member]),
+        [work.material.images[name] for name in names.tolist()],
+        group.loc[names].to_numpy(str),
+        parts=named,
+    )
+    return (Watch(found.guard, member, strides[member]) if found.guard else None), found.limits
 
 
 def _train_share(

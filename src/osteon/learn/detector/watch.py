@@ -1,0 +1,94 @@
+"""The guard of a detector, which looks at maps that the detector computes anyway.
+
+It reads their means and maxima at the strides where the maps are those of the trunk as it came: what a training has
+changed may take images of new patients for stranger than those it learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from osteon.learn.bank import FeatureBank
+from osteon.learn.detector.network import STRIDES
+from osteon.learn.guard import Guard
+from osteon.learn.heads import FLIPS, pooled
+from osteon.learn.maps import apart
+
+_TOGETHER = 64  # images whose maps are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """A guard, and what of a bundle it looks at.
+
+    Attributes:
+        guard: of features (flips, d) as `looks` gives them.
+        member: number of the detector in the bundle whose maps it reads.
+        strides: of these maps.
+    """
+
+    guard: Guard
+    member: int
+    strides: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.member < 0 or not self.strides or not set(self.strides) <= set(STRIDES):
+            raise ValueError(f"a guard reads maps at strides among {STRIDES}, not {self.strides} of {self.member}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All but its arrays."""
+        return {**self.guard.to_json(), "member": self.member, "strides": list(self.strides)}
+
+    @classmethod
+    def of(cls, guard: Guard, content: Mapping[str, Any]) -> Watch:
+        """The watch that `to_json` told, with its guard.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is no such thing.
+        """
+        return cls(guard, int(content["member"]), tuple(map(int, content["strides"])))
+
+
+def unchanged_strides(cached: Sequence[int], middle: int) -> tuple[int, ...]:
+    """Strides whose maps a training leaves as they came, if maps at these strides were cached and the stages behind
+    `middle` (0: none) were trained along."""
+    return tuple(stride for stride in STRIDES if stride in cached and (not middle or stride <= middle))
+
+
+def looks(laid: Tensor, cached: Sequence[int], channels: Sequence[int], strides: Sequence[int]) -> Tensor:
+    """Mean and maximum of each channel, (n, d), of maps (n, c, h, w) as `osteon.learn.maps.maps_of` lays them.
+
+    Args:
+        laid: the maps.
+        cached: strides at which they are.
+        channels: at each of these strides.
+        strides: which of them are looked at.
+    """
+    every = dict(zip(cached, apart(laid, cached, channels), strict=True))
+    return torch.cat([pooled(every[stride]) for stride in strides], dim=1)
+
+
+def features_in(
+    bank: FeatureBank, images: Sequence[str], channels: Sequence[int], strides: Sequence[int]
+) -> NDArray[np.float32]:
+    """(n, flips, d) looks of images whose maps a bank holds; other arguments as `looks`.
+
+    Raises:
+        NotFound: if the bank lacks some of the images.
+    """
+    flips = []
+    for flip in range(FLIPS):
+        parts = []
+        for start in range(0, len(images), _TOGETHER):
+            names = images[start : start + _TOGETHER]
+            maps = torch.from_numpy(bank.maps_of(names, np.full(len(names), flip))).float()
+            parts.append(looks(maps, bank.strides, channels, strides).numpy())
+        flips.append(np.concatenate(parts))
+    return np.stack(flips, axis=1)
