@@ -344,12 +344,18 @@ def pack(
 def of(judged: Mapping[str, Any], note: str) -> dict[str, Any]:
     """The headlines of a report."""
     overall, places = judged["discrimination"], judged["places"]
+    sound, metal = (
+        next(row for row in judged["subgroups"] if (row["column"], row["value"]) == ("Hardware", value))
+        for value in ("0", "1")
+    )
     return {
         "auroc": overall["auroc"],
         "per fold": [fold["auroc"]["value"] for fold in overall["auroc_per_fold"]],
         "average precision": overall["average_precision"],
         "best floor": {"model": overall["best_floor"]["model"], "auroc": overall["best_floor"]["auroc"]},
         "gain": overall["gain"],
+        "auroc without hardware": sound["auroc"],
+        "added by hardware": metal["added"],
         "pointing": places["pointing"]["rate"],
         "pointing floor": places["pointing"]["best_floor"]["rate"],
         "mAP50": places["boxes"]["average_precision"],
@@ -362,7 +368,7 @@ def table(figures: dict[str, Any]) -> str:
     lines = [f"{figures['images']} images, {figures['folds']} folds by group, out of fold; 95 % intervals by group"]
     for name, found in figures["approaches"].items():
         lines.append(f"{name}: {found['note']}")
-        for what in ("auroc", "average precision", "pointing", "mAP50", "gain"):
+        for what in ("auroc", "average precision", "pointing", "mAP50", "gain", "added by hardware"):
             one = found[what]
             lines.append(f"  {what:18} {one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})")
         lines.append(f"  best floor         {found['best floor']['model']} {found['best floor']['auroc']['value']:.3f}")
