@@ -302,6 +302,9 @@ def _stability(statistic: Statistic, draws: Draws) -> tuple[Floats, Estimate]:
     """
     chance, again = draws.chance(statistic), draws.again(statistic)
     low, high = np.quantile(again, [TAIL, 1 - TAIL])
+    if low == high:
+        value = max(0.0, float(2 * chance[0] - low))
+        return chance, Estimate(value, n=len(draws.new), note="no interval: every resample gives the same figure")
     value, low, high = (max(0.0, float(2 * chance[0] - each)) for each in (again.mean(), high, low))
     return chance, Estimate(value, min(low, value), max(high, value), len(draws.new))
 

@@ -26,16 +26,13 @@ def sentence(told: Mapping[str, Any]) -> str:
         reasons = dict.fromkeys(each["reason"] for each in told["missing"])
         return f"Not available: {'; '.join(reasons) or 'there is nothing to compare'}. Compared were to be {who}."
     made = f"{told['comparisons']} comparison{'s' * (told['comparisons'] != 1)} of {who} with {beside}"
-    rate = f"{100 * told['level']:.3g} %"
+    rarely = f"Where nothing drifts, {100 * told['level']:.3g} % of such audits raise an alarm at most."
     if not told["found"]:
-        return (
-            f"No drift found in {made}. Where nothing drifts, {rate} of such audits raise an alarm at most; "
-            "what is small beside its interval may have been missed."
-        )
+        return f"No drift found in {made}. {rarely[:-1]}; what is small beside its interval may have been missed."
     found = [row for row in told["rows"] if row["found"]]
     names = [f"{name_of(row)} ({row['size']})" if row["size"] else name_of(row) for row in found]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"Drift in {len(names)} of {made}: {listed}. Where nothing drifts, {rate} of such audits raise an alarm at most."
+    return f"Drift in {len(names)} of {made}: {listed}. {rarely}"
 
 
 def told_of(row: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ QUANTILES = 10
 NAMES = 0.2
 """A text column with more distinct values than this share of its images names cases, and is not compared."""
 
-NOT_STATED, OTHER = "not stated", "other"
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,57 +74,51 @@ def coded(reference: pd.Series, new: pd.Series, group: NDArray[np.intp]) -> Code
         reference, new: the column.
         group: (n,) 0-based patient of each image, the reference first.
     """
-    text = pd.concat([_text(reference), _text(new)], ignore_index=True)
-    numbers = np.concatenate([_numbers(reference), _numbers(new)])
-    stated = (text != "").to_numpy(bool)
+    text = np.concatenate([_text(reference), _text(new)])
+    stated = text != ""
     if not stated.any():
         return "no image states it"
-    values = text[stated].nunique()
-    if values + (not stated.all()) == 1:
+    levels, place = np.unique(text[stated], return_inverse=True)
+    if len(levels) + (not stated.all()) == 1:
         return "one value everywhere"
-    if np.isfinite(numbers[stated]).all() and values > LEVELS:
-        return _quantity(numbers, len(reference), group)
-    if values > max(LEVELS, NAMES * stated.sum()):
-        return "it names single cases"
-    return _category(text.where(text != "", NOT_STATED))
-
-
-def _text(column: pd.Series) -> pd.Series:
-    if _is_number(column):
-        return pd.Series([f"{value:g}" if np.isfinite(value) else "" for value in _numbers(column)], dtype="string")
-    return column.astype("string").fillna("").str.strip()
-
-
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    numbers = column if _is_number(column) else pd.to_numeric(column.astype("string"), errors="coerce")
-    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
-
-
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-
-
-def _category(text: pd.Series) -> Coded:
-    counts = text.value_counts().rename_axis("level").reset_index(name="n")
-    levels = counts.sort_values(["n", "level"], ascending=[False, True])["level"].astype(str).tolist()
     if len(levels) > LEVELS:
-        text, levels = text.where(text.isin(levels[: LEVELS - 1]), OTHER), [*levels[: LEVELS - 1], OTHER]
-    place = {level: i for i, level in enumerate(dict.fromkeys(levels))}
-    return Coded(text.map(place).to_numpy(np.intp), tuple(place))
+        numbers = np.full(len(text), np.nan)
+        numbers[stated] = pd.to_numeric(pd.Series(levels), errors="coerce").to_numpy(float)[place]
+        if np.isfinite(numbers[stated]).all():
+            return _quantity(numbers, len(reference), group)
+    if len(levels) > max(LEVELS, NAMES * stated.sum()):
+        return "it names single cases"
+    return _category(np.where(stated, text, NOT_STATED))
+
+
+def _text(column: pd.Series) -> NDArray[np.str_]:
+    """(n,) as text, "" where nothing is stated; of numbers with seven digits, so that 0.1 of float32 is 0.1."""
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=float, na_value=np.nan)
+        return np.array([f"{value:.7g}" if np.isfinite(value) else "" for value in numbers], dtype=str)
+    return np.array([str(value).strip() for value in column.astype("string").fillna("")], dtype=str)
+
+
+def _category(text: NDArray[np.str_]) -> Coded:
+    levels, place, counts = np.unique(text, return_inverse=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    rank = np.argsort(order)[place]
+    if len(levels) <= LEVELS:
+        return Coded(rank.astype(np.intp), tuple(map(str, levels[order])))
+    kept = LEVELS - 1
+    labels = (*map(str, levels[order[:kept]]), f"{len(levels) - kept} others")
+    return Coded(np.minimum(rank, kept).astype(np.intp), labels)
 
 
 def _quantity(numbers: NDArray[np.float64], first: int, group: NDArray[np.intp]) -> Coded:
     stated = np.isfinite(numbers)
     inner = np.quantile(numbers[stated], np.linspace(0, 1, QUANTILES + 1)[1:-1], method="inverted_cdf")
-    # Ties may make cut-offs equal, and the last value a cut-off: each value then has one bin all the same.
-    cuts = np.unique(inner[inner < numbers[stated].max()])
+    # Ties may make cut-offs equal, or the highest value a cut-off, over which nothing lies.
+    below = numbers[stated & (numbers < numbers[stated].max())]
+    cuts = np.unique(np.minimum(inner, below.max()))
     code = np.where(stated, np.searchsorted(cuts, np.where(stated, numbers, 0), side="left"), len(cuts) + 1)
     edges = [f"{cut:.3g}" for cut in cuts]
-    labels = [
-        f"up to {edges[0]}",
-        *(f"{a} to {b}" for a, b in pairwise(edges)),
-        f"over {edges[-1]}",
-    ]
+    labels = [f"up to {edges[0]}", *(f"{a} to {b}" for a, b in pairwise(edges)), f"over {edges[-1]}"]
     labels += [NOT_STATED] * (not stated.all())
     side = np.arange(len(numbers)) < first
     weight = 1 / np.bincount(group)[group]
