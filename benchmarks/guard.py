@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ from osteon.dataset.steps.polarity import whiteness
 from osteon.dicom.read import read
 from osteon.errors import UnreadableImage
 from osteon.evaluate.patient_quantiles import highest
-from osteon.learn import bundle
 from osteon.learn.bank import FeatureBank
 from osteon.learn.batches import as_input
 from osteon.learn.detector.network import STRIDES
 from osteon.learn.detector.watch import features_in, looks
+from osteon.learn.features import features_of
 from osteon.learn.guard import Guard, fit_guard
 from osteon.learn.heads import mirrored
 from osteon.learn.maps import channels_of, maps_of
@@ -76,17 +77,16 @@ class Case:
 
 def classifier(trained: Path) -> Case:
     """The features behind the linear head of `docs/results/fracatlas.sh`."""
-    model = bundle.load(trained / "model" / "bundle")
     manifest = tables.read(trained / "split" / "manifest.parquet", tables.MANIFEST)
-    features = FeatureBank.open(trained / "features").array(list(manifest["image"]))
-
-    def features_of(pixels: Pixels) -> NDArray[np.float32]:
-        grey = as_input(pixels[None])
-        with torch.inference_mode():
-            both = [model.classifier.features(grey), model.classifier.features(mirrored(grey))]
-        return torch.cat(both).numpy()
-
-    return Case("a linear head", model.recipe, features_of, features, **of(manifest, trained / "prepared" / "images"))
+    bank = FeatureBank.open(trained / "features")
+    trunk, prepared = bank.open_trunk(), trained / "prepared"
+    return Case(
+        what="a linear head",
+        recipe=steps.from_json(journal.read(prepared).recipe),
+        features_of=lambda pixels: features_of(trunk, pixels[None])[0],
+        features=bank.array(list(manifest["image"])),
+        **of(manifest, prepared / "images"),
+    )
 
 
 def detector(folder: Path, strides: tuple[int, ...]) -> Case:
@@ -96,17 +96,20 @@ def detector(folder: Path, strides: tuple[int, ...]) -> Case:
     trunk = bank.open_trunk()
     channels = channels_of(trunk, STRIDES)
 
-    def features_of(pixels: Pixels) -> NDArray[np.float32]:
+    def looks_of(pixels: Pixels) -> NDArray[np.float32]:
         grey = as_input(pixels[None])
         with torch.inference_mode():
             both = torch.cat([maps_of(trunk, grey, STRIDES), maps_of(trunk, mirrored(grey), STRIDES)])
             return looks(both, STRIDES, channels, strides).numpy()
 
     prepared = folder / "prepared-448"
-    recipe = steps.from_json(journal.read(prepared).recipe)
-    features = features_in(bank, list(manifest["image"]), channels, strides)
-    what = f"a detector, maps at strides of {' and '.join(map(str, strides))}"
-    return Case(what, recipe, features_of, features, **of(manifest, prepared / "images"))
+    return Case(
+        what=f"a detector, maps at strides of {' and '.join(map(str, strides))}",
+        recipe=steps.from_json(journal.read(prepared).recipe),
+        features_of=looks_of,
+        features=features_in(bank, list(manifest["image"]), channels, strides),
+        **of(manifest, prepared / "images"),
+    )
 
 
 def of(manifest: pd.DataFrame, images: Path) -> dict[str, Any]:
@@ -114,10 +117,15 @@ def of(manifest: pd.DataFrame, images: Path) -> dict[str, Any]:
     paths = [images / str(name) for name in manifest["prepared"]]
     return {
         "paths": paths,
-        "white": np.array([whiteness(pixels_of(path)) for path in paths]),
+        "white": np.array([white_of(path.resolve()) for path in paths]),
         "group": manifest["group"].to_numpy(str),
         "fold": manifest["fold"].to_numpy(int),
     }
+
+
+@cache
+def white_of(path: Path) -> float:
+    return whiteness(pixels_of(path))
 
 
 def photographs() -> Iterator[Pixels]:
