@@ -112,9 +112,9 @@ PARTS: Mapping[str, Part] = {
     "labels": Part(replace(TWELVE, cells=0.0)),
     "frozen": ALONE,
     "soft": Part(replace(TWELVE, target="soft")),
-    "large": Part(TWELVE, size=672),
+    "large": Part(replace(TWELVE, epochs=(9,)), size=672),
     "views": Part(replace(TWELVE, epochs=(24,)), copies=4),
-    "middle": Part(DetectorOptions(middle=16, stages=SLOWLY, epochs=(4,), bf16=True)),
+    "middle": Part(DetectorOptions(middle=16, stages=SLOWLY, epochs=(3,), bf16=True)),
     "lite2": Part(TWELVE, backbone="tf_efficientnet_lite2"),
 }
 """Name → detector. Each is trained once, whichever approaches share it."""
