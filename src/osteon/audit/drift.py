@@ -269,7 +269,7 @@ def _embeddings(
             if not np.isfinite(both).all():
                 reason = "some are not finite numbers"
             elif fewest < two_samples.FOLDS:
-                reason = f"{fewest} patients in one sample, and a classifier in {two_samples.FOLDS} folds needs as many"
+                reason = f"a sample has too few patients for a classifier in {two_samples.FOLDS} folds: {fewest}"
             elif not both.std(axis=0).any():
                 reason = "one value everywhere"
             else:

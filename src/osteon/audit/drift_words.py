@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from osteon.evaluate.words import number
+from osteon.evaluate.words import number as with_minus
 
-NAMES = {"classifier": "images (classifier)", "discrepancy": "images (discrepancy)"}
+NAMES = {"classifier": "images (classifier)", "discrepancy": "images (distance)"}
 """Comparisons of embeddings, as readers see them; all others go by their own name."""
 
 
@@ -20,17 +20,17 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 def sentence(told: Mapping[str, Any]) -> str:
     """What all comparisons together say, and how far that goes."""
-    who = f"{told['new']['images']} images of {told['new']['patients']} new patients"
-    beside = f"{told['reference']['images']} of {told['reference']['patients']} patients of the reference"
+    new, reference = (f"{s['images']} images ({s['patients']} patients)" for s in (told["new"], told["reference"]))
     if not told["rows"]:
         reasons = dict.fromkeys(each["reason"] for each in told["missing"])
-        return f"Not available: {'; '.join(reasons) or 'there is nothing to compare'}. Compared were to be {who}."
-    made = f"{told['comparisons']} comparison{'s' * (told['comparisons'] != 1)} of {who} with {beside}"
+        return f"Not available: {'; '.join(reasons) or 'there is nothing to compare'}."
+    number = told["comparisons"]
+    made = f"{number} comparison{'s' * (number != 1)} of new studies, {new}, with the reference, {reference}"
     rarely = f"Where nothing drifts, {100 * told['level']:.3g} % of such audits raise an alarm at most."
     if not told["found"]:
         return f"No drift found in {made}. {rarely[:-1]}; what is small beside its interval may have been missed."
-    found = [row for row in told["rows"] if row["found"]]
-    names = [f"{name_of(row)} ({row['size']})" if row["size"] else name_of(row) for row in found]
+    drifted = [row for row in told["rows"] if row["found"]]
+    names = [f"{name_of(row)} ({row['size']})" if row["size"] else name_of(row) for row in drifted]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"Drift in {len(names)} of {made}: {listed}. {rarely}"
 
@@ -59,4 +59,4 @@ def told_of(row: Mapping[str, Any]) -> str:
 def share(value: float) -> str:
     """0.171 as 17 %, and small shares with a digit more."""
     percent = 100 * value
-    return f"{number(percent, 1 if 0 < percent < 10 else 0)} %"
+    return f"{with_minus(percent, 1 if 0 < percent < 10 else 0)} %"

@@ -112,7 +112,7 @@ def _category(text: NDArray[np.str_]) -> Coded:
 
 def _quantity(numbers: NDArray[np.float64], first: int, group: NDArray[np.intp]) -> Coded:
     stated = np.isfinite(numbers)
-    inner = np.quantile(numbers[stated], np.linspace(0, 1, QUANTILES + 1)[1:-1], method="inverted_cdf")
+    inner = np.quantile(numbers[stated], np.arange(1, QUANTILES) / QUANTILES, method="inverted_cdf")
     # Ties may make cut-offs equal, or the highest value a cut-off, over which nothing lies.
     below = numbers[stated & (numbers < numbers[stated].max())]
     cuts = np.unique(np.minimum(inner, below.max()))
