@@ -1,4 +1,4 @@
-"""Drift on disk and on a page: a sample comes back as it was, and the page shows every figure and every reason."""
+"""Drift on a page: every figure and every reason stands there; and the image statistics behind some of them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from osteon.audit import drift_samples
 from osteon.audit.drift import Sample, drift
 from osteon.audit.drift_page import page, probability
 from osteon.audit.image_statistics import STATISTICS, statistics_of
-from osteon.errors import BadTable, NotFound
 from osteon.evaluate.report import plain
 from tests.audit.drifting import a_sample
 from tests.make import a_radiograph
 
 QUICK = {"permutations": 200, "resamples": 100}
-
-
-def test_a_sample_comes_back_as_it_was_and_gives_the_same_figures(tmp_path):
-    reference, new = a_sample(30), a_sample(20, first=100, images=False)
-    for name, sample in (("one", reference), ("two", new)):
-        drift_samples.write(tmp_path / name, sample)
-    back, other = (drift_samples.read(tmp_path / name) for name in ("one", "two"))
-    assert list(back.tags) == ["device", "view", "age_years"]  # neither ids nor answers
-    np.testing.assert_allclose(back.embeddings, reference.embeddings, atol=2e-3)  # half precision
-    assert (back.embedded_by, back.scored_by) == ("trunk", "model")
-    assert other.missing == new.missing
-    assert plain(drift(back, other, seed=0, **QUICK)) == plain(drift(reference, new, seed=0, **QUICK))
-    drift_samples.write(tmp_path / "again", reference)
-    for file in (drift_samples.TABLE, drift_samples.EMBEDDINGS, drift_samples.DESCRIPTION):
-        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
-
-
-def test_a_damaged_sample_is_a_sentence(tmp_path):
-    with pytest.raises(NotFound, match="does not exist; audit the reference again"):
-        drift_samples.read(tmp_path)
-    drift_samples.write(tmp_path / "one", a_sample(10))
-    (tmp_path / "one" / drift_samples.TABLE).write_bytes(b"no table")
-    with pytest.raises(BadTable, match="holds no sample"):
-        drift_samples.read(tmp_path / "one")
 
 
 def test_the_page_shows_every_comparison_and_escapes_what_comes_from_the_data():
