@@ -67,10 +67,14 @@ def test_with_the_cut_off_of_images_a_rule_counts_votes(
 
 
 def test_the_auroc_of_each_rule_is_that_of_its_scores(table: pd.DataFrame, found: dict) -> None:
-    for rule, told in zip(found["rules"], ("max", "median"), strict=True):  # of three images the middle one
+    either = lambda p: 1 - np.prod(1 - p)  # noqa: E731
+    of_scores = {"at_least_one": ("score", "max"), "majority": ("score", "median"), "mean": ("score", "mean")}
+    told = {**of_scores, "noisy_or": ("probability", either)}
+    assert [rule["name"] for rule in found["rules"]] == list(told)
+    for rule in found["rules"]:
         for model, figure in [("model", rule["auroc"]), *((f["model"], f["auroc"]) for f in rule["floors"])]:
             studies = table[table["model"] == model].groupby("study")
-            scores = studies.agg(score=("score", told), fold=("fold", "first"), target=("target", "max"))
+            scores = studies.agg(score=told[rule["name"]], fold=("fold", "first"), target=("target", "max"))
             each = [roc_auc_score(f["target"].astype(int), f["score"]) for _, f in scores.groupby("fold")]
             assert figure.value == pytest.approx(np.mean(each))
 
@@ -111,10 +115,16 @@ def test_every_figure_has_its_interval_and_its_floor(found: dict) -> None:
                 for figure in (row["sensitivity"], row["specificity"], row["accuracy"], *row["confusion"].values()):
                     assert isinstance(figure, Estimate)
                     assert figure.low <= figure.value <= figure.high
-    first, second = found["rules"]
+    first, *others = found["rules"]
     assert first["over_first"] is None
-    assert second["over_first"].value == pytest.approx(second["auroc"].value - first["auroc"].value)
-    assert second["over_first"].low < second["over_first"].high
+    for other in others:
+        assert other["over_first"].value == pytest.approx(other["auroc"].value - first["auroc"].value)
+        assert other["over_first"].low < other["over_first"].high
+
+
+def test_a_model_without_probabilities_is_judged_by_the_other_rules(table: pd.DataFrame) -> None:
+    found = judged(table.drop(columns="probability"))
+    assert [rule["name"] for rule in found["rules"]] == ["at_least_one", "majority", "mean"]
 
 
 def test_on_studies_of_one_image_and_more_all_is_counted_and_told() -> None:
@@ -136,8 +146,8 @@ def test_on_studies_of_one_image_and_more_all_is_counted_and_told() -> None:
     ties = found["ties"]
     assert ties > 0
     assert f"{ties} studies have as many images at or above the image cut-off as below it" in told
-    # Of studies of one and two images, a tie is the only thing on which the two rules differ.
-    first, second = (point_of(rule, IMAGE_CUT)["counts"] for rule in found["rules"])
+    # Of studies of one and two images, a tie is the only thing on which the two votes differ.
+    first, second = (point_of(rule, IMAGE_CUT)["counts"] for rule in found["rules"][:2])
     calls = [sum(counts[c] for c in ("true_positives", "false_positives")) for counts in (first, second)]
     assert calls[0] - calls[1] == ties
 

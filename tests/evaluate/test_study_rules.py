@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from osteon.errors import BadTable, Leak
 from osteon.evaluate import metrics, outcomes
-from osteon.evaluate.study_rules import STUDY_RULES, at_least_one, by_rule, majority, studies_of, ties
+from osteon.evaluate.study_rules import STUDY_RULES, at_least_one, by_rule, majority, mean, noisy_or, studies_of, ties
 from tests.make import some_predictions, with_floors
 
 SCORES = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=8)
@@ -33,7 +33,7 @@ def test_the_score_of_a_rule_is_cut_where_its_votes_turn(study: list[float], cut
     assert (majority(*in_one(study))[0] >= cut) == (yes > len(study) / 2)
 
 
-@given(st.lists(SCORES, min_size=1, max_size=6), st.randoms())
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=8), min_size=1, max_size=6), st.randoms())
 def test_every_study_is_judged_by_itself_in_any_order_of_rows(studies: list[list[float]], random) -> None:
     rows = [(score, number) for number, study in enumerate(studies) for score in study]
     random.shuffle(rows)
@@ -43,11 +43,42 @@ def test_every_study_is_judged_by_itself_in_any_order_of_rows(studies: list[list
         np.testing.assert_array_equal(rule.of_instances(values, number), alone)
 
 
-@given(st.floats(-50, 50))
-def test_all_rules_agree_on_one_image_and_on_equal_ones(score: float) -> None:
-    for rule in STUDY_RULES.values():
-        for images in (1, 2, 5):
-            assert rule.of_instances(*in_one([score] * images))[0] == score
+@given(st.floats(0, 1))
+def test_all_rules_agree_on_one_image_and_all_but_noisy_or_on_equal_ones(p: float) -> None:
+    for name, rule in STUDY_RULES.items():
+        assert rule.of_instances(*in_one([p]))[0] == p
+        for images in (2, 5):
+            assert rule.of_instances(*in_one([p] * images))[0] == (
+                p if name != "noisy_or" else noisy_or_by_hand(images, p)
+            )
+
+
+def noisy_or_by_hand(images: int, p: float) -> object:
+    return pytest.approx(1 - (1 - p) ** images, abs=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_mean_and_noisy_or_are_what_they_are_called(study: list[float]) -> None:
+    assert mean(*in_one(study))[0] == pytest.approx(np.mean(study))
+    none_is = np.prod([1 - p for p in study])  # each image is negative, independently of the others
+    found = noisy_or(*in_one(study))[0]
+    assert found == pytest.approx(1 - none_is)
+    assert max(study) <= found <= 1
+
+
+def test_noisy_or_takes_probabilities_alone() -> None:
+    with pytest.raises(BadTable, match=r"takes probabilities, and some values lie outside 0\.\.1.*calibrate"):
+        noisy_or(*in_one([0.3, 1.7]))
+
+
+def test_a_model_without_probabilities_has_no_noisy_or() -> None:
+    table = with_floors(some_predictions(patients=20, images_each=3), tags=0.5)
+    table.loc[table["model"] == "model", "probability"] = np.nan
+    images = collected(table)
+    cases = by_rule(images, studies_of(images), STUDY_RULES["noisy_or"])
+    assert list(cases.scores) == list(cases.probabilities) == ["floor:tags"]
+    told = noisy_or(images.probabilities["floor:tags"], studies_of(images).number)
+    np.testing.assert_array_equal(cases.scores["floor:tags"], told)
 
 
 def test_of_two_images_the_majority_is_both_and_of_three_two() -> None:
@@ -63,8 +94,8 @@ def test_a_study_without_instances_has_no_value() -> None:
         assert not len(rule.of_instances(np.empty(0), np.empty(0, int)))
 
 
-@given(st.integers(0, 2**31), st.sampled_from(list(STUDY_RULES)))
-def test_the_auroc_of_a_rule_is_the_same_under_any_rising_map(seed: int, name: str) -> None:
+@given(st.integers(0, 2**31), st.sampled_from(["at_least_one", "majority"]))
+def test_the_auroc_of_a_vote_is_the_same_under_any_rising_map(seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)
     number = np.sort(rng.integers(0, 12, 40))
     number = np.unique(number, return_inverse=True)[1]
@@ -147,7 +178,7 @@ def test_a_study_of_two_patients_is_refused() -> None:
 
 
 def test_the_rules_are_named_and_explained() -> None:
-    assert list(STUDY_RULES) == ["at_least_one", "majority"]
+    assert list(STUDY_RULES) == ["at_least_one", "majority", "mean", "noisy_or"]
     for name, rule in STUDY_RULES.items():
         assert rule.name == name
         assert rule.title

@@ -17,7 +17,7 @@ from osteon.evaluate.study_rules import STUDY_RULES, Studies, by_rule, studies_o
 
 IMAGE_CUT = "image_youden"
 POINTS: dict[str, str] = {
-    IMAGE_CUT: "the Youden cut-off of single images: the rule counts votes, as in de Cid 2021",
+    IMAGE_CUT: "the Youden cut-off of single images: votes are counted as in de Cid 2021, other values cut there",
     **{name: f"{rule}, over studies" for name, rule in thresholds.OPERATING_POINTS.items()},
 }
 """Operating point of a rule → how its cut-off is chosen."""
@@ -85,9 +85,10 @@ def _rules(
 ) -> list[dict[str, Any]]:
     """What each rule makes of every model, the first rule being the one that the others are compared with."""
     others = None if chosen_on is None else (chosen_on, studies_of(chosen_on))
-    views = [by_rule(images, studies, rule) for rule in STUDY_RULES.values()]
+    rules = [rule for rule in STUDY_RULES.values() if not rule.on_probabilities or model in images.probabilities]
+    views = [by_rule(images, studies, rule) for rule in rules]
     rows: list[dict[str, Any]] = []
-    for rule, cases in zip(STUDY_RULES.values(), views, strict=True):
+    for rule, cases in zip(rules, views, strict=True):
         found = judge.discrimination(cases, model, [name for name in cases.scores if name != model], sample)
         over = difference(found["auroc"], rows[0]["auroc"], _gain(cases, views[0], model, sample)) if rows else None
         on, points = others and by_rule(*others, rule), []
