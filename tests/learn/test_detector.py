@@ -217,6 +217,14 @@ def test_training_the_stages_moves_them_and_leaves_their_statistics() -> None:
     moved = {name: not torch.equal(tensor, tail[name]) for name, tensor in after.tail.state_dict().items()}
     assert any(moved.values())
     assert not any(there for name, there in moved.items() if "running" in name)
+    fixed = {name for name, parameter in detector.tail.named_parameters() if not parameter.requires_grad}
+    depthwise = {
+        f"{name}.weight"
+        for name, module in detector.tail.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and module.groups > 1
+    }
+    assert depthwise <= fixed and len(fixed) < len(moved) / 2
+    assert not any(moved[name] for name in fixed)
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

@@ -142,7 +142,8 @@ class Stages(nn.Module):
     """A cached map from the middle of a trunk → the maps at both strides, by copies of the stages behind it.
 
     Batch normalisation keeps the statistics that the trunk came with, in training too: those of a batch are noisier,
-    and the frozen part in front does not change.
+    and the frozen part in front does not change. Kept too are the kernels of depthwise convolutions, and what stands
+    before the first convolution that strides: hardly any of the weights, whose gradients take most of the time.
     """
 
     def __init__(self, trunk: Trunk, strides: Sequence[int], middle: int) -> None:
@@ -153,10 +154,13 @@ class Stages(nn.Module):
         self.names = stages_after(trunk, middle, STRIDES[-1])
         self.stages = nn.ModuleList(copy.deepcopy(trunk.net.get_submodule(name)) for name in self.names)
         self.fine = stage_names(trunk, STRIDES)[0]
+        for module in _kept_of(self.stages):
+            module.requires_grad_(False)
 
     def forward(self, cached: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (n, c, h, w) and (n, c', h / 2, w / 2)."""
-        maps = fine = apart(cached, self.strides, self.channels)[self.cached]
+        maps = apart(cached, self.strides, self.channels)[self.cached]
+        maps = fine = maps.contiguous(memory_format=torch.channels_last)
         for name, stage in zip(self.names, self.stages, strict=True):
             maps = stage(maps)
             if name == self.fine:
@@ -167,6 +171,14 @@ class Stages(nn.Module):
         """Training mode changes nothing here but what asks for a gradient."""
         super().train(False)
         return self
+
+
+def _kept_of(stages: nn.Module) -> list[nn.Module]:
+    """The layers that keep their weights, see `Stages`."""
+    layers = [module for module in stages.modules() if list(module.parameters(recurse=False))]
+    strides = (place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d) and max(layer.stride) > 1)
+    first = next(strides, 0)
+    return layers[:first] + [layer for layer in layers if isinstance(layer, nn.Conv2d) and layer.groups > 1]
 
 
 class Detector(nn.Module):
