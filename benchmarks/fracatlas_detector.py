@@ -101,33 +101,34 @@ class Approach:
     parts: tuple[str, ...]
 
 
-ALONE = Part(DetectorOptions(bf16=True))
-"""Frozen lite0 at 448 px: what everything else is compared with. All of its folds chose the last epoch offered, which
-is therefore the only one that the parts below keep."""
+SHORT = DetectorOptions(bf16=True)
+"""All folds chose the last of its epochs: what follows is trained for longer, in smaller steps, and keeps its last."""
 
-SLOWLY = AdamW(learning_rate=2e-4, weight_decay=0.05)
-TWELVE = DetectorOptions(bf16=True, epochs=(12,))
+LONG = replace(SHORT, epochs=(24,), batch=16)
+TUNED = replace(LONG, epochs=(6,), middle=16, stages=AdamW(learning_rate=3e-4, weight_decay=0.05))
 
 PARTS: Mapping[str, Part] = {
-    "labels": Part(replace(TWELVE, cells=0.0)),
-    "frozen": ALONE,
-    "soft": Part(replace(TWELVE, target="soft")),
-    "large": Part(replace(TWELVE, epochs=(9,)), size=672),
-    "views": Part(replace(TWELVE, epochs=(24,)), copies=4),
-    "middle": Part(DetectorOptions(middle=16, stages=SLOWLY, epochs=(3,), bf16=True)),
-    "lite2": Part(TWELVE, backbone="tf_efficientnet_lite2"),
+    "short": Part(SHORT),
+    "frozen": Part(LONG),
+    "labels": Part(replace(LONG, cells=0.0)),
+    "soft": Part(replace(LONG, target="soft")),
+    "large": Part(LONG, size=672),
+    "views": Part(LONG, copies=4),
+    "middle": Part(TUNED),
+    "lite2": Part(LONG, backbone="tf_efficientnet_lite2"),
 }
 """Name → detector. Each is trained once, whichever approaches share it."""
 
 APPROACHES: Mapping[str, Approach] = {
-    "labels": Approach("frozen lite0 at 448 px, labels alone", ("labels",)),
-    "frozen": Approach("frozen lite0 at 448 px, maps of strides 16 and 32, boxes", ("frozen",)),
+    "short": Approach("frozen lite0 at 448 px, maps of strides 16 and 32, boxes; 12 epochs", ("short",)),
+    "frozen": Approach("the same, 24 epochs in batches of half the size", ("frozen",)),
+    "labels": Approach("the same as frozen, labels alone", ("labels",)),
     "soft": Approach("the same, a hill over each box in place of the share that it covers", ("soft",)),
-    "large": Approach("frozen lite0 at 672 px", ("large",)),
-    "views": Approach("frozen lite0 at 448 px, four moved copies of each image", ("views",)),
+    "large": Approach("the same at 672 px", ("large",)),
+    "views": Approach("the same, and four moved copies of each image", ("views",)),
     "middle": Approach("lite0 at 448 px, the stages behind stride 16 trained", ("middle",)),
     "lite2": Approach("frozen lite2 at 448 px", ("lite2",)),
-    "both": Approach("the mean of large and middle", ("large", "middle")),
+    "both": Approach("the mean of frozen and middle", ("frozen", "middle")),
 }
 """Name → approach."""
 
