@@ -1,0 +1,1 @@
+"""A study of any number of views → one answer, learnt from the labels of whole studies."""
