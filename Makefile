@@ -30,7 +30,7 @@ contracts:
 	$(BIN)/lint-imports --no-logo
 
 unit:  # a file of tests a core; a thread each, since two processes of two threads wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile --durations 20
 
 docs:
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
