@@ -64,6 +64,9 @@ def ingest(
     patient_column: PatientColumn = "",
     sheet: Sheet = "",
     naming: Naming = NamingName.as_written,
+    inconclusive: Annotated[
+        str, typer.Option(help="Answer where people could not tell: take these images as inconclusive.")
+    ] = "",
     exclude: Annotated[
         list[str] | None, typer.Option(help="COLUMN (says yes) or COLUMN=VALUE: leave these images out; repeatable.")
     ] = None,
@@ -88,7 +91,7 @@ def ingest(
             source,
             out,
             labels=labels,
-            columns=Columns(key_column, label_column, patient_column, sheet, naming),
+            columns=Columns(key_column, label_column, patient_column, sheet, naming, inconclusive),
             rules=rules,
             task=task,
             key=key,

@@ -80,6 +80,19 @@ PREDICTIONS: Mapping[str, Column] = {
 }
 """The predictions: one row per model and image. `osteon evaluate` needs nothing else, whoever made the model."""
 
+THREE_ANSWERS: Mapping[str, Column] = {
+    "image": Column("string", "as in the manifest; unique"),
+    "group": Column("string", "split unit; intervals are clustered by it"),
+    "fold": Column("Int16", "0-based fold; out of it comes all that this row tells"),
+    "truth": Column("string", "what people said: positive, inconclusive or negative"),
+    "answer": Column("string", "the most probable of the three, as it was learnt"),
+    "p_negative": Column("Float64", "probability of negative"),
+    "p_inconclusive": Column("Float64", "of inconclusive"),
+    "p_positive": Column("Float64", "of positive"),
+    "probability": Column("Float64", "of the finding, by the model of two answers; missing if it told none"),
+}
+"""Three answers that were learnt: one row per image of the folds that people gave one of the three."""
+
 GRADES: Mapping[str, Column] = {
     "model": Column("string", "name of the model; floors are named floor:majority, floor:view, …"),
     "image": Column("string", "as in the manifest"),

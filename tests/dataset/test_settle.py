@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osteon.dataset import flow
+from osteon.dataset import flow, labels
 from osteon.dataset.exclusions import Rule, parse
 from osteon.dataset.flow import Flow
 from osteon.dataset.labels import BY_NAME, Columns
 from osteon.dataset.settle import NO_RULES, Ingested, Rules, settle
 from osteon.dataset.text_table import text_table
 from osteon.errors import BadTable
-from osteon.tasks import FRACTURE
+from osteon.tasks import FRACTURE, TASKS
 from osteon.types import Case, Refusal
 from tests.dataset.seen import a_case, a_label_table, seen
 
@@ -327,3 +327,36 @@ def test_the_flow_as_a_table_has_a_row_for_each_stage_and_each_reason(tmp_path: 
     assert frame["studies"].isna().tolist() == [True, True, False, False, False]
     frame.to_csv(tmp_path / "flow.csv", index=False)
     assert len(pd.read_csv(tmp_path / "flow.csv")) == 5
+
+
+UNSURE = "image,label\n1,1\n2,0\n3,Inconclusive\n4,perhaps\n5,\n"
+
+
+def test_an_answer_that_people_could_not_tell_is_taken_where_it_is_named(tmp_path: Path) -> None:
+    cases = [a_case(f"{i}.png", patient=str(i)) for i in range(1, 6)]
+    done = settled(cases, tmp_path, UNSURE, columns=Columns(inconclusive="inconclusive"))
+    taken = done.manifest.set_index("path")
+    assert taken["inconclusive"].to_dict() == {"1.png": "0", "2.png": "0", "3.png": "1"}
+    assert [None if pd.isna(answer) else int(answer) for answer in taken["target"]] == [1, 0, None]
+    assert codes(done) == {"4.png": "bad_label", "5.png": "bad_label"}
+    assert done.flow[-1].title == "with an answer (fracture or no fracture, or inconclusive)"
+    must_add_up(done.flow)
+
+
+def test_without_a_word_for_it_the_answer_is_refused_and_the_manifest_has_no_such_column(tmp_path: Path) -> None:
+    cases = [a_case(f"{i}.png", patient=str(i)) for i in range(1, 6)]
+    done = settled(cases, tmp_path, UNSURE)
+    assert codes(done) == dict.fromkeys(("3.png", "4.png", "5.png"), "bad_label")
+    assert "inconclusive" not in done.manifest
+
+
+def test_a_word_that_is_an_answer_or_has_a_column_already_is_refused(tmp_path: Path) -> None:
+    case = [a_case("1.png")]
+    with pytest.raises(BadTable, match="'Yes' cannot mean that people could not tell: it says yes or no"):
+        settled(case, tmp_path, UNSURE, columns=Columns(inconclusive="Yes"))
+    with pytest.raises(BadTable, match="would fill the column 'inconclusive' twice"):
+        settled(case, tmp_path, "image,label,inconclusive\n1,unsure,1\n", columns=Columns(inconclusive="unsure"))
+    with pytest.raises(BadTable, match="grades are never inconclusive"):
+        text = tmp_path / "t.csv"
+        text.write_text("image,bridged\n1,1\n", encoding="utf-8")
+        labels.read(text, TASKS["rust"], Columns(inconclusive="unsure"))

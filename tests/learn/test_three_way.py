@@ -11,8 +11,11 @@ from sklearn.preprocessing import StandardScaler
 
 from osteon.errors import BadTable, Mismatch, TooFewCases
 from osteon.evaluate.intervals import draw
+from osteon.evaluate.subgroups import labels_of
 from osteon.evaluate.three_way import shares_of
-from osteon.learn.three_way import CLASSES, COLUMN, cross_validate_three, truth_of
+from osteon.learn.crossval import cross_validate
+from osteon.learn.floors import NOT_TAGS
+from osteon.learn.three_way import CLASSES, COLUMN, cross_validate_three, says_any, truth_of
 from tests.make import some_cases
 
 
@@ -94,3 +97,39 @@ def test_an_image_without_target_is_left_out_unless_it_is_called_inconclusive():
     _, manifest = a_cohort(6)
     unknown = manifest.assign(target=pd.array([pd.NA] * len(manifest), dtype="Int8"))
     assert set(truth_of(unknown)) == {"", "inconclusive"}
+
+
+def test_whether_anybody_was_unsure_is_told_by_the_column():
+    _, manifest = a_cohort(6)
+    assert says_any(manifest)
+    assert says_any(manifest.assign(inconclusive="perhaps"))  # to be refused with its reason, not to be overlooked
+    for nobody in (manifest.drop(columns=COLUMN), manifest.assign(inconclusive="0"), manifest.assign(inconclusive="")):
+        assert not says_any(nobody)
+
+
+def test_no_floor_and_no_subgroup_sees_who_was_unsure():
+    assert COLUMN in NOT_TAGS
+    _, manifest = a_cohort(30)
+    assert "Inconclusive" not in labels_of(manifest.assign(site="a"), manifest["image"].to_numpy(str))
+
+
+def test_the_model_of_two_answers_tells_a_probability_of_images_without_target_out_of_fold():
+    features, manifest = a_cohort(60)
+    unsure = manifest[COLUMN].eq("yes").to_numpy(bool)
+    manifest = manifest.assign(target=manifest["target"].mask(unsure))
+    found = cross_validate(features, manifest, regularisations=(1e-3, 1e-1))
+    assert found.unlabelled["image"].tolist() == manifest["image"][unsure].tolist()
+    # Had it been labelled in its own fold, the model of that fold would have said the same of it.
+    here = np.flatnonzero(unsure & manifest["fold"].eq(1).to_numpy(bool))[:2]
+    target = manifest["target"].copy()
+    target.iloc[here] = [1, 0]
+    other = cross_validate(features, manifest.assign(target=target), regularisations=(1e-3, 1e-1)).predictions
+    known = other[other["model"] == "model"].set_index("image")
+    told = found.unlabelled.set_index("image").loc[manifest["image"].iloc[here]]
+    np.testing.assert_allclose(told["score"], known.loc[told.index, "score"], rtol=1e-3)
+    np.testing.assert_allclose(told["probability"], known.loc[told.index, "probability"], rtol=1e-3)
+
+
+def test_with_a_target_for_every_image_nothing_is_unlabelled():
+    features, manifest = a_cohort(30)
+    assert cross_validate(features, manifest, regularisations=(1e-2,)).unlabelled.empty

@@ -16,7 +16,7 @@ from osteon.tasks import ANSWERS
 NOT_TAGS = (
     *("image", "path", "patient", "study", "series", "instance", "accession"),  # they name a case
     *("prepared", "steps", "placement", "part"),  # what the recipe made of the pixels
-    *("group", "fold", "target", "inconclusive", *sorted(ANSWERS)),  # the split, and the answer
+    *("group", "fold", *sorted(ANSWERS)),  # the split, and the answer
 )
 """Columns of a manifest that are no tags."""
 

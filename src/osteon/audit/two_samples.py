@@ -189,43 +189,40 @@ def classify(x: Floats, group: NDArray[np.intp], draws: Draws, rng: np.random.Ge
     chance, again = (np.zeros((2, size)) for size in (len(labels), len(draws.counts)))
     for f in range(FOLDS):
         here, others = fold == f, fold != f
-        learnt = x[here] @ _ridge(x[others], weight[others], group[others], len(draws.new))
+        mine = group[here]
+        learnt = _ridge(x[others], weight[others], group[others], len(draws.new)) @ x[here].T
         for start in range(0, len(labels), _BLOCK):
             rows = slice(start, start + _BLOCK)
             called = labels[rows].astype(float)
-            chance[:, rows] += _ordered(learnt @ called.T, labels[rows][:, group[here]].T, weight[here, None])
-        again += _ordered(
-            (learnt @ draws.new.astype(float))[:, None],
-            draws.new[group[here]][:, None],
-            weight[here, None] * draws.counts[:, group[here]].T,
-        )
+            chance[:, rows] += _ordered(called @ learnt, labels[rows][:, mine], weight[None, here])
+        score = draws.new.astype(float) @ learnt
+        again += _ordered(score[None], draws.new[None, mine], weight[here] * draws.counts[:, mine])
     with np.errstate(invalid="ignore", divide="ignore"):  # no pair in any fold: not a number, and so it is told
         return Told(chance[0] / chance[1], again[0] / again[1])
 
 
 def _ridge(x: Floats, weight: Floats, group: NDArray[np.intp], patients: int) -> Floats:
-    """(d, patients) what takes labels of patients to slopes: weighted ridge regression with a free intercept."""
+    """(patients, d) what takes labels of patients to slopes: weighted ridge regression with a free intercept."""
     centred = x - weight @ x / weight.sum()
     heavy = centred * weight[:, None]
     moments = centred.T @ heavy
     penalty = RIDGE * np.trace(moments) / len(moments)
     by_patient = np.zeros((patients, x.shape[1]))
     np.add.at(by_patient, group, heavy)
-    return np.asarray(np.linalg.solve(moments + penalty * np.eye(len(moments)), by_patient.T))
+    return np.asarray(np.linalg.solve(moments + penalty * np.eye(len(moments)), by_patient.T).T)
 
 
 def _ordered(score: Floats, new: NDArray[np.bool_], weight: Floats) -> Floats:
     """(2, k) weight of the pairs of a new and a reference image whose scores are in order, and of all pairs.
 
     Args:
-        score, new, weight: (n, k) each, or (n, 1) for the same in every column.
+        score, new, weight: (k, n) each, or (1, n) for the same in every row.
     """
     shape = np.broadcast_shapes(score.shape, new.shape, weight.shape)
-    order = np.argsort(score, axis=0, kind="stable")
-    mine, theirs = (np.broadcast_to(weight * side, shape) for side in (new, ~new))
-    mine, theirs = (np.take_along_axis(side, np.broadcast_to(order, shape), axis=0) for side in (mine, theirs))
-    below = np.cumsum(theirs, axis=0)
-    return np.stack([(mine * below).sum(axis=0), mine.sum(axis=0) * below[-1]])
+    order = np.broadcast_to(np.argsort(score, axis=1, kind="stable"), shape)
+    mine, theirs = (np.take_along_axis(np.broadcast_to(weight * side, shape), order, axis=1) for side in (new, ~new))
+    below = np.cumsum(theirs, axis=1)
+    return np.stack([(mine * below).sum(axis=1), mine.sum(axis=1) * below[:, -1]])
 
 
 def p_values(chance: Floats) -> Floats:

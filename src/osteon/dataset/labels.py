@@ -16,7 +16,7 @@ from osteon import tables
 from osteon.dataset.sources import INSIDE
 from osteon.dataset.text_table import text_table
 from osteon.errors import BadTable
-from osteon.tasks import Task
+from osteon.tasks import INCONCLUSIVE, Task
 
 IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 """Endings that a label table may leave out. Others may be part of the name: many files are called by a UID."""
@@ -59,6 +59,7 @@ class Columns:
         patient: names the patient.
         sheet: of a workbook; "" takes the first.
         naming: what the words of a table of grades mean, a name of `osteon.dataset.naming.NAMINGS`.
+        inconclusive: the answer where people could not tell; "" takes no such answer.
     """
 
     key: str = ""
@@ -66,6 +67,7 @@ class Columns:
     patient: str = ""
     sheet: str = ""
     naming: str = "as-written"
+    inconclusive: str = ""
 
 
 BY_NAME = Columns()
@@ -84,6 +86,7 @@ class Labels:
         rows: n rows, in that order: ANSWER, PATIENT, STUDY, and the further columns under the names that they get in
             the manifest.
         notes: what had to be decided, one sentence each.
+        inconclusive: the answer where people could not tell, in lower case; "" if there is no such answer.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Labels:
     keys: NDArray[np.object_]
     rows: pd.DataFrame
     notes: tuple[str, ...] = ()
+    inconclusive: str = ""
 
     @property
     def names_files(self) -> bool:
@@ -120,6 +124,7 @@ def read(path: Path, task: Task, columns: Columns = BY_NAME) -> Labels:
 def parse(frame: pd.DataFrame, notes: Sequence[str], name: str, task: Task, columns: Columns) -> Labels:
     """As `read`, from a table of text that is called `name` and whose index is the number of the row in its file."""
     notes = list(notes)
+    unsure = _unsure(columns.inconclusive, task)
     known = {column: SPELLINGS.get(re.sub(r"[\s_-]", "", column), column) for column in frame}
     key = _named(frame, columns.key, name, "the key") or _first(known, KEYS, name, "says which image a row is about")
     answer = _named(frame, columns.answer, name, "the answer") or _first(
@@ -133,7 +138,8 @@ def parse(frame: pd.DataFrame, notes: Sequence[str], name: str, task: Task, colu
     if known[key] not in KEYS or known[key] == "accession":  # no column of the manifest holds it otherwise
         used.discard(key)
     extra = {column: _free_name(column) for column in frame if column not in used - {""}}
-    doubled = [new for new, times in Counter(extra.values()).items() if times > 1]
+    filled = Counter([*extra.values(), *([INCONCLUSIVE] if unsure else [])])
+    doubled = [new for new, times in filled.items() if times > 1]
     if doubled:
         raise BadTable(f"{name} would fill the column {doubled[0]!r} twice", remedy="rename one of its columns")
     nothing = pd.Series("", frame.index, dtype="string")
@@ -145,7 +151,7 @@ def parse(frame: pd.DataFrame, notes: Sequence[str], name: str, task: Task, colu
     notes += [f"column {column} of {name} is left out: {answer} is the answer" for column in spare]
     if without_key:
         notes.append(f"{without_key} rows of {name} have no {key} and are left out")
-    return Labels(name, known[key], KEYS.get(known[key], ANY_KEY), answer, keys, rows, tuple(notes))
+    return Labels(name, known[key], KEYS.get(known[key], ANY_KEY), answer, keys, rows, tuple(notes), unsure)
 
 
 def rows_of(labels: Labels, frame: pd.DataFrame) -> NDArray[np.intp]:
@@ -255,6 +261,17 @@ def _by_key(rows: pd.DataFrame, keys: pd.Series, kind: str, name: str) -> tuple[
         )
     kept = whole.drop(columns="_key").reset_index(drop=True)
     return whole["_key"].to_numpy(object), kept, int((keys == "").sum())
+
+
+def _unsure(word: str, task: Task) -> str:
+    """The answer that says that people could not tell, as it is compared; "" if there is none."""
+    text = word.strip().lower()
+    if text and (task.score is not None or task.encode(text) is not None):
+        why = "grades are never inconclusive" if task.score is not None else "it says yes or no"
+        raise BadTable(
+            f"{word!r} cannot mean that people could not tell: {why}", remedy="leave --inconclusive out, or name a word"
+        )
+    return text
 
 
 def _free_name(column: str) -> str:

@@ -18,7 +18,7 @@ from osteon.dataset.exclusions import Rule
 from osteon.dataset.flow import Dropped, Flow, Sieve
 from osteon.dataset.labels import ANSWER, PATIENT, STUDY, Labels
 from osteon.dataset.rows import SCHEMA
-from osteon.tasks import Task
+from osteon.tasks import INCONCLUSIVE, Task
 from osteon.types import Refusal
 
 MAX_INSTANCES = 20
@@ -123,9 +123,11 @@ def settle(
         pairs = zip(rules.exclude, columns, strict=True)
         sieve.apply("not excluded", [partial(exclusions.dropped, *pair, task) for pair in pairs], columns)
     if table:
-        sieve.frame = sieve.frame.assign(target=_targets(sieve.frame[ANSWER], task))
-        answered = f"with an answer ({task.positive} or {task.negative})"
-        sieve.apply(answered, [partial(_without_answer, task)], ["target", ANSWER])
+        sieve.frame = sieve.frame.assign(target=_targets(sieve.frame[ANSWER], task), **_undecided(sieve.frame, table))
+        third = f", or {table.inconclusive}" if table.inconclusive else ""
+        answered = f"with an answer ({task.positive} or {task.negative}{third})"
+        needs = ["target", ANSWER, *([INCONCLUSIVE] if table.inconclusive else [])]
+        sieve.apply(answered, [partial(_without_answer, task, table.inconclusive)], needs)
     return Ingested(
         manifest=_manifest(sieve.frame),
         refusals=sorted(sieve.refusals, key=lambda refusal: refusal.path),
@@ -235,8 +237,18 @@ def _targets(answers: pd.Series, task: Task) -> pd.Series:
     return answers.map(meaning).astype("Int8")
 
 
-def _without_answer(task: Task, frame: pd.DataFrame) -> Dropped:
+def _undecided(frame: pd.DataFrame, table: Labels) -> dict[str, pd.Series]:
+    """The column that says of which images people could not tell, if the table has a word for that."""
+    if not table.inconclusive:
+        return {}
+    said = frame[ANSWER].astype("string").str.strip().str.lower() == table.inconclusive
+    return {INCONCLUSIVE: said.map({True: "1", False: "0"}).astype("string")}
+
+
+def _without_answer(task: Task, inconclusive: str, frame: pd.DataFrame) -> Dropped:
     hit = frame["target"].isna().to_numpy(bool)
+    if inconclusive:
+        hit = hit & (frame[INCONCLUSIVE] != "1").to_numpy(bool)
     reasons = [
         f"its label is {said!r}" if said else "its label is empty" for said in frame[ANSWER].to_numpy(object)[hit]
     ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from osteon.drawing import BLUE, GREEN, INK, LINE, ORANGE, QUIET, drawing
+from osteon.evaluate.conformal import ANSWERS, INCONCLUSIVE, UNAVAILABLE
+from osteon.evaluate.conformal import NEGATIVE as NONE
+from osteon.evaluate.conformal import POSITIVE as FOUND
 from osteon.evaluate.figures import NEGATIVE, POSITIVE, WIDE, Part, forest, forest_size, short
 
 
@@ -51,4 +54,33 @@ def coverage(three: Part) -> str:
         forest(axes, rows)
         axes.axvline(three["promised"], color=ORANGE, lw=1, ls="--")
         axes.set_xlabel("coverage, a patient counting once, 95 % interval; dashed: promised")
+    return svg.text
+
+
+def answers(learned: Part) -> str:
+    """What either way answers to the images of each truth, as bars of shares."""
+    rows = sorted(learned["rows"], key=lambda row: ANSWERS.index(row["truth"]))
+    colours = {FOUND: POSITIVE, INCONCLUSIVE: LINE, NONE: NEGATIVE, UNAVAILABLE: "white"}
+    given = [word for word in ANSWERS if any(row[word]["value"] for row in rows)]
+    with drawing("answers", (7.4, 0.8 + 0.34 * len(rows)), "Answers given to the images of each truth") as (
+        figure,
+        svg,
+    ):
+        axes = figure.subplots()
+        for y, row in enumerate(rows):
+            left = 0.0
+            for word in given:
+                width = 100 * row[word]["value"]
+                axes.barh(
+                    y, width, left=left, height=0.7, color=colours[word], ec=QUIET, lw=0.5, label="_" * bool(y) + word
+                )
+                if width >= 6:
+                    axes.text(left + width / 2, y, f"{width:.0f}", ha="center", va="center", fontsize=8)
+                left += width
+        named = [f"{row['truth']} ({row['n']}), {row['by']}" for row in rows]
+        axes.set_yticks(range(len(rows)), named)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5), xlabel="% of the images, by what people said")
+        axes.grid(visible=False)
+        figure.legend(loc="outside upper center", ncols=len(given))
     return svg.text

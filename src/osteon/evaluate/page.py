@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from osteon import pages
 from osteon.drawing import with_ids
-from osteon.evaluate import doubt_figures, figures
+from osteon.evaluate import doubt_figures, figures, learned_answers
 from osteon.evaluate.judge import title_of
 from osteon.evaluate.words import number
 
@@ -29,7 +29,7 @@ def page(report: Mapping[str, Any]) -> str:
         report: as `osteon.evaluate.report.evaluate` returned it, or as it was read back from report.json.
     """
     environment = pages.environment("osteon.evaluate")
-    environment.filters.update(figure=figure, share=share, point=point_name)
+    environment.filters.update(figure=figure, share=share, point=point_name, learned_sentence=learned_answers.sentence)
     parts = [("validation", report["validation"])]
     if report["test"]["state"] == "opened":
         parts.append(("test", report["test"]))
@@ -62,6 +62,8 @@ def pictures(part: Mapping[str, Any], model: str) -> dict[str, str]:
     if part["three_way"]["rows"]:
         drawn["limits"] = doubt_figures.limits(part["three_way"], curves["histogram"], scale)
         drawn["coverage"] = doubt_figures.coverage(part["three_way"])
+    if part["three_way"].get("learned", {}).get("rows"):
+        drawn["learned"] = doubt_figures.answers(part["three_way"]["learned"])
     drawn |= _of_places(part["places"], model)
     return drawn
 

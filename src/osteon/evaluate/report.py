@@ -18,6 +18,7 @@ from osteon.evaluate.conformal import ERROR_RATE
 from osteon.evaluate.curves import curves
 from osteon.evaluate.intervals import LEVEL, RESAMPLES, draw
 from osteon.evaluate.judge_places import judge_places
+from osteon.evaluate.learned_answers import judge_learned
 from osteon.evaluate.outcomes import PARTS, Outcomes
 from osteon.evaluate.page import page
 from osteon.evaluate.places import PlaceTables, must_agree
@@ -39,6 +40,7 @@ def evaluate(
     seed: int,
     model: str | None = None,
     places: PlaceTables | None = None,
+    learned: pd.DataFrame | str | None = None,
     prevalence: float | None = None,
     error_rate: float = ERROR_RATE,
     openings: int = 0,
@@ -55,6 +57,8 @@ def evaluate(
         seed: of the bootstrap. Same table, same seed: same report, byte for byte.
         model: the model to judge; by default the only one that is no floor.
         places: where the finding lies and where the model says it does; without them there are no figures on that.
+        learned: three answers that were learnt (`osteon.tables.THREE_ANSWERS`), or why there are none although people
+            called images inconclusive; None leaves them out of the report.
         prevalence: between 0 and 1, the share of positives for which predictive values and probabilities are wanted.
         error_rate: between 0 and 1, the share of each class that the three answers may get wrong.
         openings: how often the sealed test set has been opened, this time included.
@@ -96,6 +100,8 @@ def evaluate(
     cut, points = _validation_cuts(validation, judged)
     progress(1, 5)
     first = _judge(validation, judged, points, cut, context, rng)
+    if learned is not None:
+        first["three_way"]["learned"] = _learned(learned, seed, resamples, error_rate)
     progress(3, 5)
     test = _test(table, judged, cut, openings, {**context, "part": "test", "chosen_on": validation}, rng)
     if test["state"] == "opened":
@@ -253,6 +259,15 @@ def _judge(
         ),
         "places": _places(context),
     }
+
+
+def _learned(learned: pd.DataFrame | str, seed: int, resamples: int, error_rate: float) -> dict[str, Any]:
+    """Three answers that were learnt, judged; or the reason why there are none."""
+    if isinstance(learned, str):
+        return {"reason": learned, "rows": []}
+    # A generator of its own, as for places: with them or without, all other figures of the report are the same.
+    rng = np.random.default_rng([seed, len(PARTS)])
+    return judge_learned(learned, rng, resamples=resamples, error_rate=error_rate)
 
 
 def _places(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from osteon.errors import Mismatch
 from osteon.evaluate.thresholds import choose
 from osteon.learn.floors import floors
 from osteon.learn.logistic import LinearHead
-from osteon.learn.nested import REGULARISATIONS, as_predictions, lay_out, linear_scores, nested
+from osteon.learn.nested import REGULARISATIONS, Layout, as_predictions, lay_out, linear_scores, nested, of_unlabelled
 from osteon.types import Calibration, Progress, silent
 
 
@@ -31,6 +31,7 @@ class CrossValidation:
         regularisations: C that each fold chose.
         regularisation: C of the final head.
         notes: model name → what its reader should know.
+        unlabelled: image, score and probability, out of fold, of the images of the folds that have no target.
     """
 
     predictions: pd.DataFrame
@@ -40,6 +41,7 @@ class CrossValidation:
     regularisations: tuple[float, ...]
     regularisation: float
     notes: dict[str, str]
+    unlabelled: pd.DataFrame
 
 
 def cross_validate(
@@ -59,7 +61,7 @@ def cross_validate(
     images in the same manner. Nothing is random: the same features and folds give the same figures.
 
     Args:
-        features: (n, flips, d), row by row those of the manifest; rows of unlabelled images are not read.
+        features: (n, flips, d), row by row those of the manifest; nothing is learnt from those of unlabelled images.
         manifest: n rows with the columns group and fold, as `osteon split` wrote it.
         model: its name in the predictions table.
         images: image id → prepared PNG, for the thumbnail floor.
@@ -97,7 +99,14 @@ def cross_validate(
         regularisations=chosen,
         regularisation=strengths[found.final],
         notes=beside.notes | {model: _at_the_edge((*chosen, strengths[found.final]), strengths)},
+        unlabelled=_unlabelled(manifest, layout, scores),
     )
+
+
+def _unlabelled(manifest: pd.DataFrame, layout: Layout, scores: NDArray[np.float64]) -> pd.DataFrame:
+    told = of_unlabelled(layout, scores, manifest["fold"].to_numpy(np.intp))
+    table = pd.DataFrame({"image": manifest["image"].to_numpy(), "score": told[0], "probability": told[1]})
+    return table[np.isfinite(told[0])].reset_index(drop=True)
 
 
 def _at_the_edge(chosen: Sequence[float], strengths: Sequence[float]) -> str:

@@ -157,6 +157,25 @@ def nested(layout: Layout, scores: Array, *, platt: bool = True, scaled: bool = 
     return Nested(score, probability, tuple(chosen), final, calibration)
 
 
+def of_unlabelled(layout: Layout, scores: Array, fold: NDArray[np.intp]) -> tuple[Array, Array]:
+    """(n,) score and probability, as `nested` gives them, of the rows that no model learns from; NaN for all others.
+
+    Each is told by the model of the fold that it lies in, which has seen none of its patient's images.
+
+    Args:
+        layout: the parts of n rows.
+        scores: (c, models, n) log odds at c settings.
+        fold: (n,) fold of each row, as `osteon split` dealt it.
+    """
+    score, probability = np.full(fold.shape, np.nan), np.full(fold.shape, np.nan)
+    for number in layout.folds:
+        rows = (layout.fold == UNUSED) & (fold == number)
+        best, calibration = _choose(layout, scores, number, platt=True, scaled=False)
+        score[rows] = scores[best, layout.left_out.index((number,)), rows]
+        probability[rows] = calibration(score[rows])
+    return score, probability
+
+
 def _choose(layout: Layout, scores: Array, outer: int | None, platt: bool, scaled: bool) -> tuple[int, Calibration]:
     """The setting of least log loss out of the inner folds of `outer` (None: of all folds), and its calibration."""
     inner = [fold for fold in layout.folds if fold != outer]

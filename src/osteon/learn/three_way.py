@@ -1,4 +1,4 @@
-"""Fracture, inconclusive or none, learnt from studies that people called inconclusive.
+"""Fracture, inconclusive or none, learnt from images that people called inconclusive.
 
 Beside it stands the conformal answer (`osteon.evaluate.conformal`), which needs no such label and states its error
 rate. This one learns what people found hard to say.
@@ -17,13 +17,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from osteon import tasks
 from osteon.errors import BadTable, Diverged, Mismatch, TooFewCases
 from osteon.evaluate.conformal import INCONCLUSIVE, NEGATIVE, POSITIVE
 from osteon.learn.logistic import Array
 from osteon.tasks import FRACTURE, Task
 
-COLUMN = "inconclusive"
-"""The column of a label table, carried to the manifest, that says so of an image or its study; yes or no."""
+COLUMN = tasks.INCONCLUSIVE
+"""The column of a manifest that says so of an image; yes or no."""
 
 CLASSES = (NEGATIVE, INCONCLUSIVE, POSITIVE)
 REGULARISATIONS = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -88,6 +89,14 @@ def truth_of(manifest: pd.DataFrame, task: Task = FRACTURE) -> NDArray[np.str_]:
     target = manifest["target"].astype("Int8").fillna(-1).to_numpy(int)
     known = np.select([target == 1, target == 0], [POSITIVE, NEGATIVE], "")
     return np.where(doubtful, INCONCLUSIVE, known).astype(str)
+
+
+def says_any(manifest: pd.DataFrame) -> bool:
+    """Whether the manifest may call some image inconclusive: it has COLUMN, and says there something else than no."""
+    if COLUMN not in manifest:
+        return False
+    said = manifest[COLUMN].astype("string").fillna("").str.strip()
+    return any(text != "" and FRACTURE.encode(str(text)) != 0 for text in said.unique())
 
 
 def cross_validate_three(

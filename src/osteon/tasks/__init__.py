@@ -12,7 +12,12 @@ def _bridged(name: str) -> Task:
 TASKS: dict[str, Task] = {"fracture": FRACTURE, **{name: _bridged(name) for name in SCORES}}
 """Task name → task."""
 
-ANSWERS = frozenset((*(column for task in TASKS.values() for column in task.label_columns), *CORTICES, "total"))
+INCONCLUSIVE = "inconclusive"
+"""Column of a manifest that says of an image whether people could not tell, yes or no; it is an answer."""
+
+ANSWERS = frozenset(
+    (*(column for task in TASKS.values() for column in task.label_columns), *CORTICES, "total", INCONCLUSIVE)
+)
 """Columns of a label table that say the answer, or from which it follows: no model, floor or subgroup may see them."""
 
-__all__ = ["ANSWERS", "FRACTURE", "TASKS", "Task"]
+__all__ = ["ANSWERS", "FRACTURE", "INCONCLUSIVE", "TASKS", "Task"]

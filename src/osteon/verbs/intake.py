@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osteon import files, runs, tables
-from osteon.errors import TooFewCases, unknown_name
-from osteon.tasks import TASKS, Task
+from osteon.errors import BadTable, TooFewCases, unknown_name
+from osteon.tasks import INCONCLUSIVE, TASKS, Task
 from osteon.types import Progress, silent
 from osteon.verbs.folders import MANIFEST, REFUSALS, Done, by_code, examples, manifest_of, pictures, refused
 
@@ -65,6 +65,8 @@ def ingest(
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     columns, rules = columns or BY_NAME, rules or NO_RULES
+    if columns.inconclusive and labels is None:
+        raise BadTable("no label table can say inconclusive", remedy="pass --labels, or leave --inconclusive out")
     arguments = {"source": source.resolve(), "labels": labels, "columns": asdict(columns), "task": task}
     key = (key or out / KEY).resolve()
     arguments |= {"key": key, "rules": {**asdict(rules), "exclude": [str(rule) for rule in rules.exclude]}}
@@ -97,6 +99,8 @@ def ingest(
             "outliers": len(taken.outliers),
             "notes": notes,
         }
+        if columns.inconclusive:
+            result["inconclusive"] = _undecided(taken)
     return Done(_said(taken, out, result["refused"], notes), result)
 
 
@@ -119,13 +123,25 @@ def _said(taken: Ingested, out: Path, codes: dict[str, int], notes: list[str]) -
     positive = int(taken.manifest["target"].sum())
     said = [
         f"{last.files} of {taken.given} files taken, {last.studies} studies of {last.patients} patients, "
-        f"{positive} images with a positive label{refused(codes)}"
+        f"{positive} images with a positive label{_told_undecided(taken)}{refused(codes)}"
     ]
     if len(taken.studies_without_label):
         said.append(f"studies without a label: {len(taken.studies_without_label)}, in {out / UNLABELLED}")
     if len(taken.labels_without_study):
         said.append(f"labels about no image that could be read: {len(taken.labels_without_study)}, in {out / UNMET}")
     return "\n".join([*said, *notes, *examples(taken.refusals)])
+
+
+def _undecided(taken: Ingested) -> int:
+    """How many images people could not tell, by the answer in the label table."""
+    return int((taken.manifest[INCONCLUSIVE] == "1").sum())
+
+
+def _told_undecided(taken: Ingested) -> str:
+    # A label table may have a column of that name beside an answer; then the images have a target too.
+    if INCONCLUSIVE not in taken.manifest or taken.manifest["target"].notna().all():
+        return ""
+    return f", {_undecided(taken)} inconclusive"
 
 
 def _about_columns(naming: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osteon import files, runs, tables
 from osteon.errors import BadTable, NotFound
 from osteon.types import Progress, silent
+from osteon.verbs.doubting import THREE_ANSWERS
 from osteon.verbs.folders import OPENINGS, PREDICTIONS, SEALED, Done, manifest_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def evaluate(
     if graded and places is not None:
         raise BadTable("grades have no places", remedy="leave --places out")
     cases = manifest_of(manifest, "split") if manifest else None
+    learned = None if graded else _learned(path.parent)
     arguments = {"predictions": path, "manifest": manifest, "unseal": unseal, "prevalence": prevalence, "model": model}
     arguments |= {"places": places, "error_rate": error_rate}
     inputs = [folder for folder in (predictions, manifest, places) if folder]
@@ -61,7 +63,14 @@ def evaluate(
                 raise BadTable("the sealed targets lie with the split", remedy="pass --manifest with --unseal")
             table = _opened(manifest, table, by=path)
         context = _Context(
-            seed, model or None, len(_openings(manifest)), _phantom(path.parent, cases), progress, places, error_rate
+            seed,
+            model or None,
+            len(_openings(manifest)),
+            _phantom(path.parent, cases),
+            progress,
+            places,
+            error_rate,
+            learned,
         )
         if graded:
             content, figures = _judge_grades(table, context, out)
@@ -86,6 +95,7 @@ class _Context:
     progress: Progress
     places: Path | None = None
     error_rate: float = 0.1
+    learned: pd.DataFrame | str | None = None
 
 
 def _judge(
@@ -104,6 +114,7 @@ def _judge(
         openings=context.openings,
         phantom=context.phantom,
         places=places.read(context.places) if context.places else None,
+        learned=context.learned,
         progress=context.progress,
     )
     report.write(content, out)
@@ -142,6 +153,15 @@ def _opened(manifest: Path, table: pd.DataFrame, *, by: Path) -> pd.DataFrame:
     opening = {"opened": datetime.now(UTC).isoformat(timespec="seconds"), "predictions": files.digest_of(by)}
     files.write_json(manifest / OPENINGS, [*_openings(manifest), opening])
     return graded.unseal(table, sealed) if "cortex" in table else outcomes.unseal(table, sealed)
+
+
+def _learned(folder: Path) -> pd.DataFrame | str | None:
+    """Three answers that `train` learnt beside the predictions, or why it could not; None if it had no reason to."""
+    if (folder / THREE_ANSWERS).exists():
+        return tables.read(folder / THREE_ANSWERS, tables.THREE_ANSWERS)
+    record = folder / runs.RECORD
+    said = files.read_json(record).get("result", {}).get("three_answers", "") if record.exists() else ""
+    return str(said) or None
 
 
 def _phantom(folder: Path, cases: pd.DataFrame | None) -> bool:

@@ -13,6 +13,7 @@ from osteon.settings import Settings
 from osteon.tasks import TASKS
 from osteon.types import Calibration, Estimate, Progress, silent
 from osteon.verbs.detecting import Detecting, train_detector
+from osteon.verbs.doubting import THREE_ANSWERS, three_answers
 from osteon.verbs.folders import BUNDLE, PREDICTIONS, Done, argument, estimate_of, manifest_of, pictures
 from osteon.verbs.grading import train_healing
 
@@ -49,6 +50,8 @@ class Trained:
     notes: Mapping[str, str]
     how: str
     guarded: Guarded
+    third: pd.DataFrame | None  # columns as `tables.THREE_ANSWERS`
+    third_reason: str  # why there is none, "" if nobody called an image inconclusive
 
 
 def features(
@@ -159,9 +162,18 @@ def train(
         )
         saved = save(bundle, out / BUNDLE)
         tables.write(out / PREDICTIONS, trained.predictions, tables.PREDICTIONS)
+        result |= _written(trained, out / THREE_ANSWERS)
         result |= {"model": report["model"], "auroc": report["validation"]["discrimination"]["auroc"]}
         result |= {"bundle": saved.digest, "notes": dict(trained.notes), "phantom": report["phantom"]}
     return Done(f"{report['sentence']} Bundle: {out / BUNDLE}", result)
+
+
+def _written(trained: Trained, path: Path) -> dict[str, str]:
+    """The third answer, written if there is one; and for the run record why not, if images are called inconclusive."""
+    path.unlink(missing_ok=True)  # of an earlier run, whose labels were others
+    if trained.third is not None:
+        tables.write(path, trained.third, tables.THREE_ANSWERS)
+    return {"three_answers": trained.third_reason} if trained.third is not None or trained.third_reason else {}
 
 
 def _unless_fine_tuned(tuning: Tuning, *, bank: Path | None, boxes: Path | None) -> None:
@@ -189,6 +201,7 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
     model = f"{trunk.spec.name}, frozen, + logistic regression"
     found = cross_validate(rows, manifest, model=model, images=images, progress=progress)
     known = _learnt_from(manifest)
+    third, why_not = three_answers(rows, manifest, found, model)
     return Trained(
         predictions=found.predictions,
         classifier=Classifier.from_linear(trunk, found.head.weight, found.head.bias),
@@ -197,6 +210,8 @@ def _head_on(bank: Path, manifest: pd.DataFrame, images: Mapping[str, Path], pro
         notes=found.notes,
         how=f"Logistic regression on frozen features, C = {found.regularisation:g}, chosen by inner folds.",
         guarded=_guard_over(features.array(list(known["image"])), known, images),
+        third=third,
+        third_reason=why_not,
     )
 
 
@@ -213,6 +228,7 @@ def _tuned(
     from osteon.learn.guarding import features_by
     from osteon.learn.heads import Classifier
     from osteon.learn.optimisers import AdamW
+    from osteon.learn.three_way import says_any
     from osteon.learn.train import TrainOptions
 
     def fresh() -> Classifier:
@@ -231,6 +247,8 @@ def _tuned(
         notes=found.notes,
         how=f"Fine-tuned for at most {tuning.epochs} epochs; patients held out of training chose the epoch.",
         guarded=_guard_over(features_by(found.classifier, shown), known, images, taught=True),
+        third=None,
+        third_reason="three answers are learnt on frozen features alone: --features" if says_any(manifest) else "",
     )
 
 
