@@ -19,7 +19,7 @@ def test_the_examples_on_studies_run(capsys: pytest.CaptureFixture[str]) -> None
     studies, weights = capsys.readouterr().out.splitlines()
     found = re.fullmatch(r"120 studies, AUROC (0\.\d+|1\.0)", studies)
     assert found, studies
-    assert float(found[1]) > 0.85
+    assert float(found[1]) > 0.75
     told = [float(share) for share in weights.strip("[]").split()]
     assert sum(told) == pytest.approx(2, abs=0.03)  # two studies
     assert namespace["whole"].trunk is namespace["trunk"]
