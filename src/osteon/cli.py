@@ -12,7 +12,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from osteon import __version__, cli_experiments, cli_healing, cli_judgement, cli_phantom, cli_privacy, settings
+from osteon import (
+    __version__,
+    cli_audit,
+    cli_experiments,
+    cli_healing,
+    cli_judgement,
+    cli_phantom,
+    cli_privacy,
+    settings,
+)
 from osteon.cli_healing import Naming, NamingName
 from osteon.console import (
     Json,
@@ -270,6 +279,7 @@ app.command(epilog="Example: `osteon evaluate work/model --manifest work/split -
 )
 app.command(epilog="Example: `osteon checklist work/report --out work/checklist`")(cli_judgement.checklist)
 app.command(epilog="Example: `osteon triage work/model --out work/triage`")(cli_judgement.triage)
+app.command(epilog="Example: `osteon audit work/model --out work/audit --gate`")(cli_audit.audit)
 app.command(epilog="Example: `osteon agreement ratings.csv --out work/agreement`")(cli_healing.agreement)
 
 

@@ -12,6 +12,7 @@ OsteonError              70  something osteon did not foresee but can explain
 ├── MissingPackage       69  an optional package or system tool that this command needs
 ├── CannotWrite          73  a full disk, a read-only folder, the results of another command in the way
 ├── Diverged             74  a training run whose loss stopped being a number
+├── GateFailed           77  a release that an audit speaks against
 └── Mismatch             78  a bundle of another task, weights with another digest, a foreign checkpoint
 ```
 
@@ -108,6 +109,12 @@ class Diverged(OsteonError):
     """Training stopped because the loss was no longer a number."""
 
     exit_code = 74
+
+
+class GateFailed(OsteonError):
+    """An audit speaks against a release; its results are written."""
+
+    exit_code = 77
 
 
 class Mismatch(OsteonError):

@@ -4,6 +4,7 @@ The command line, the demo and Python programs call these alike. Heavy libraries
 that `osteon --help` is quick.
 """
 
+from osteon.verbs.audits import audit
 from osteon.verbs.checklists import checklist
 from osteon.verbs.data import healing, hospital, phantom, prepare, split
 from osteon.verbs.detecting import Detecting, train_detector
@@ -21,6 +22,7 @@ __all__ = [
     "Done",
     "Tuning",
     "agreement",
+    "audit",
     "check",
     "checklist",
     "deidentify",
