@@ -7,17 +7,17 @@
 `--run` is a folder in which `osteon ingest`, `prepare`, `split` and `features` left theirs, as it is made by
 docs/results/fracatlas.sh. The network that is checked on the images of a fold has a head that was fitted on the other
 folds, its penalty chosen inside them, so no image is explained by a network that has learnt from it. Rows are kept as
-they are measured (`--rows`): a call that was cut off, or whose minutes are over, goes on when it is repeated.
+they are measured (`--rows`): a call that was cut off, or whose minutes are over, goes on when it is repeated. Methods
+that run the network many times (COSTLY) are measured last, on the first images alone (`--costly`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -32,7 +32,9 @@ from osteon.dataset import boxes as boxes_of
 from osteon.dataset.frame import render
 from osteon.dataset.steps import RECIPES, apply
 from osteon.dicom.read import read
-from osteon.explain.checks import Case, Row, measure, summed_up
+from osteon.evaluate.report import plain
+from osteon.explain.checking import measured, rows_in
+from osteon.explain.checks import Case, Row, summed_up
 from osteon.explain.maps import EXPLAINERS, explain
 from osteon.explain.pictures import explain_all, save_filters, save_sheet
 from osteon.explain.pixels import AT_ONCE, COVERED, STEPS
@@ -53,6 +55,10 @@ BACKBONES = {
     "vit_small_patch16_224": LINEAR,
 }
 SIDE = 224
+
+COSTLY = ("integrated-gradients", "occlusion")
+CONSERVED = 20
+"""Images on which relevance is added up."""
 
 Image = NDArray[np.uint8]
 Road = Callable[[Classifier, torch.Tensor], torch.Tensor]
@@ -93,16 +99,19 @@ BESIDE: dict[str, tuple[str, Road]] = {
 """Method → what it is timed beside. captum's LRP stops at timm's networks, so LRP stands beside one gradient."""
 
 
-def times(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Backbone → method → median and largest processor time in ms of a map without mirror image, and the ratio."""
+def times(rounds: int) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, object]]:
+    """Backbone → method → median and largest processor time in ms of a map without mirror image, and the ratio; and
+    backbone → how LRP adds up on the same images, which are noise."""
     images = [np.random.default_rng(i).integers(0, 256, (SIDE, SIDE), dtype=np.uint8) for i in range(rounds)]
     found: dict[str, dict[str, dict[str, float]]] = {}
+    told: dict[str, object] = {}
     for name, form in BACKBONES.items():
         torch.manual_seed(0)
         network = Classifier(open_backbone(name, None if name == DEFAULT else "random"), form=form).eval()
         for parameter in network.head.parameters():
             torch.nn.init.normal_(parameter)
         found[name] = {}
+        told[name] = conserved([(network, image) for image in images])
         for method, explainer in EXPLAINERS.items():
             if explainer.missing(network):
                 continue
@@ -117,7 +126,7 @@ def times(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
                 line += f"   {other} {theirs['median']:9.1f} ms, {took['ratio']:.2f} times ours"
             found[name][method] = took
             print(line, flush=True)
-    return found
+    return found, told
 
 
 def networks_of(run: Path, manifest: pd.DataFrame) -> dict[int, Classifier]:
@@ -160,26 +169,47 @@ def cases_of(run: Path, manifest: pd.DataFrame, boxes: pd.DataFrame, count: int)
         yield int(row.fold), Case(row.image, row.group, np.asarray(image, np.uint8), mine)
 
 
-def checked(
-    run: Path, csv: Path | None, kept: Path, methods: Sequence[str], *, count: int, minutes: float
-) -> list[Row]:
-    """The rows of all cases measured so far; those of this call join the file `kept` one by one."""
-    manifest = pd.read_parquet(run / "split" / "manifest.parquet")
-    done = [Row(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
-    known = {(row.name, row.method) for row in done}
-    networks, end = networks_of(run, manifest), time.monotonic() + 60 * minutes
-    for number, (fold, case) in enumerate(cases_of(run, manifest, drawn_on(run, csv), count), start=1):
-        if time.monotonic() > end:
-            print("the time is over: call again to go on")
-            break
-        wanted = [method for method in methods if (case.name, method) not in known]
-        rows = measure(networks[fold], case, wanted) if wanted else []
-        with kept.open("a") as stream:
-            stream.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
-        done += rows
-        print(f"\r{number} of {count} images", end="", flush=True)
-    print()
-    return done
+def checked(options: argparse.Namespace, kept: Path) -> tuple[list[Row], dict[str, object]]:
+    """All rows that the file `kept` then holds, of this call and of earlier ones, and how LRP adds up."""
+    manifest = pd.read_parquet(options.run / "split" / "manifest.parquet")
+    networks, drawn = networks_of(options.run, manifest), drawn_on(options.run, options.boxes)
+    cases = [(networks[fold], case) for fold, case in cases_of(options.run, manifest, drawn, options.images)]
+    end = time.monotonic() + 60 * options.minutes
+
+    def said(done: int, total: int) -> None:
+        print(f"\r{done} of {total} images", end="", flush=True)
+
+    for some, costly in ((cases, False), (cases[: options.costly], True)):
+        methods = [method for method in options.methods if (method in COSTLY) == costly]
+        done = measured(some, methods, kept, total=len(some), until=end, progress=said)
+        if len(done) < len(some) * len(methods):
+            print("\nthe time is over: call again to go on")
+    return rows_in(kept), conserved([(network, case.image) for network, case in cases[:CONSERVED]])
+
+
+def conserved(pairs: Sequence[tuple[Classifier, Image]]) -> dict[str, object]:
+    """By which share of all relevance (sizes alone) what reached the pixels differs from the logit less its bias."""
+    deviations, missing = [], []
+    for network, image in pairs:
+        found = explain(network, image, "lrp", flips=False)
+        if found.missing:
+            missing.append(found.missing)
+            continue
+        with torch.inference_mode():
+            logit = float(network(torch.from_numpy(image)[None, None].float() / 255))
+        last = [module for module in network.head.modules() if isinstance(module, torch.nn.Linear)][-1]
+        wanted, arrived = logit - float(last.bias), found.evidence.astype(float)
+        deviations.append(abs(arrived.sum() - wanted) / max(abs(wanted), np.abs(arrived).sum()))
+    told = {"median": float(np.median(deviations)), "largest": max(deviations)} if deviations else {}
+    return {"images": len(pairs), "without a map": len(missing), "why": missing[:1], **told}
+
+
+def pointing_of_floors(rows: Sequence[Row]) -> dict[str, object]:
+    """The pointing game of what knows nothing of the network: the centre of the image, and any place."""
+    once = list({row.name: row for row in rows}.values())
+    floors = [replace(row, method="the centre of the image", hit=row.centre) for row in once]
+    floors += [replace(row, method="any place", hit=row.by_chance) for row in once]
+    return {name: plain(check.pointing) for name, check in summed_up(floors).items()}
 
 
 def phantoms(folder: Path, patients: int, seed: int) -> tuple[list[Image], pd.DataFrame]:
@@ -219,6 +249,7 @@ def main() -> None:
         "--rows", type=Path, help="JSON lines that keep what was measured; default: in the run's folder"
     )
     parser.add_argument("--images", type=int, default=150, help="cases of the checks")
+    parser.add_argument("--costly", type=int, default=40, help="of these, cases of the costly methods")
     parser.add_argument("--minutes", type=float, default=30.0, help="of the checks, in this call")
     parser.add_argument("--methods", nargs="+", default=[m for m in EXPLAINERS if not m.startswith("attention")])
     parser.add_argument("--figure", type=Path, help="draw the sheet of the page there, and nothing else")
@@ -231,16 +262,19 @@ def main() -> None:
     figures: dict[str, object] = {}
     if options.run:
         kept = options.rows or options.run / "explanations.jsonl"
-        rows = checked(options.run, options.boxes, kept, options.methods, count=options.images, minutes=options.minutes)
+        rows, relevance = checked(options, kept)
         checks = summed_up(rows)
         for method, verdict in passes(checks).items():
             check = checks[method]
             print(f"{method:22s} {'shown' if verdict.shown else 'not shown'}  {check.images} images")
             print(f"    points {check.pointing}, gain {check.pointing_gain}; energy {check.energy_gain} over the area")
             print(f"    likeness {check.likeness}; deletion gain {check.deletion_gain}; {'; '.join(verdict.reasons)}")
+        figures |= {"conservation": relevance, "floors": pointing_of_floors(rows)}
+        print(f"LRP adds up: {relevance}\npointing of floors: {figures['floors']}")
         figures["checks"] = to_json(checks, "phantoms" if options.boxes is None else str(options.boxes.parent.name))
     if options.rounds:
-        figures |= {"side": SIDE, "rounds": options.rounds, "ms": times(options.rounds)}
+        took, noise = times(options.rounds)
+        figures |= {"side": SIDE, "rounds": options.rounds, "ms": took, "conservation on noise": noise}
     write(options.json, "explain", figures)
 
 

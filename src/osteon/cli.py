@@ -280,6 +280,9 @@ app.command(epilog="Example: `osteon evaluate work/model --manifest work/split -
 app.command(epilog="Example: `osteon checklist work/report --out work/checklist`")(cli_judgement.checklist)
 app.command(epilog="Example: `osteon triage work/model --out work/triage`")(cli_judgement.triage)
 app.command(epilog="Example: `osteon audit work/model --out work/audit --gate`")(cli_audit.audit)
+app.command(epilog="Example: `osteon explain work/model --images work/split --boxes boxes.csv --out work/explained`")(
+    cli_judgement.explain
+)
 app.command(epilog="Example: `osteon agreement ratings.csv --out work/agreement`")(cli_healing.agreement)
 
 

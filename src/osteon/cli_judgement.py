@@ -1,4 +1,4 @@
-"""The commands that judge: `osteon evaluate`, and what a paper and a worklist make of it."""
+"""The commands that judge: `osteon evaluate`, what a paper and a worklist make of it, and which maps may be shown."""
 
 from __future__ import annotations
 
@@ -97,4 +97,31 @@ def triage(
         raise BadTable(str(error), remedy="see `osteon triage --help`") from error
     with bars("triage", as_json) as progress:
         done = verbs.triage(predictions, out, worklist=worklist, days=days, model=model, seed=seed, progress=progress)
+    show(done.said, done.figures, as_json)
+
+
+def explain(
+    bundle: Annotated[Path, typer.Argument(help="Bundle of a classifier that `osteon train` wrote.")],
+    images: Annotated[
+        Path, typer.Option(help="Folder that `osteon prepare` wrote by the bundle's recipe, or `osteon split` of it.")
+    ],
+    boxes: Annotated[
+        Path, typer.Option(help="CSV, Excel or Parquet: image, x, y, width, height in pixels of the file.")
+    ],
+    out: Out,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Method to check, e.g. grad-cam or lrp; repeatable; default: all that apply."),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Images with boxes to measure on, at most.")] = 150,
+    minutes: Annotated[float, typer.Option(min=0, help="Begin no further image after so long; 0 measures all.")] = 0.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Check which maps of a bundle depend on what it learnt and on the lesion, and write that into the bundle."""
+    from osteon import verbs
+
+    how = verbs.Checking(tuple(method or ()), cases, minutes, seed)
+    with bars("explain", as_json) as progress:
+        done = verbs.explain(bundle, out, images=images, boxes=boxes, how=how, progress=progress)
     show(done.said, done.figures, as_json)

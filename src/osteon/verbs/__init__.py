@@ -8,6 +8,7 @@ from osteon.verbs.audits import audit
 from osteon.verbs.checklists import checklist
 from osteon.verbs.data import healing, hospital, phantom, prepare, split
 from osteon.verbs.detecting import Detecting, train_detector
+from osteon.verbs.explaining import Checking, explain
 from osteon.verbs.folders import Done
 from osteon.verbs.intake import export, ingest
 from osteon.verbs.judgement import evaluate
@@ -18,6 +19,7 @@ from osteon.verbs.reading import read
 from osteon.verbs.worklists import triage
 
 __all__ = [
+    "Checking",
     "Detecting",
     "Done",
     "Tuning",
@@ -27,6 +29,7 @@ __all__ = [
     "checklist",
     "deidentify",
     "evaluate",
+    "explain",
     "export",
     "features",
     "healing",
