@@ -34,6 +34,7 @@ from torch.nn.functional import interpolate
 
 from osteon.drawing import BLUE, GREEN, GREY_BLUE, ORANGE, QUIET, drawing
 from osteon.evaluate.metrics import auroc
+from osteon.evaluate.report import plain
 from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import Trunk, open_backbone
 from osteon.learn.optimisers import AdamW, Optimiser, TorchAdam
@@ -258,7 +259,7 @@ def main() -> None:
         given.figure.write_text(draw(found) + "\n", encoding="utf-8")
     figures: dict[str, Any] = {name: [_plain(one) for one in seen] for name, seen in found.items()}
     about = {key: value for key, value in vars(given).items() if key not in ("json", "figure")}
-    write(given.json, "published_aggregator", about | {"arms": figures})
+    write(given.json, "published_aggregator", plain(about | {"arms": figures}))
 
 
 def _plain(seen: Seen) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from osteon.console import (
     show,
     workers_of,
 )
-from osteon.errors import OsteonError
+from osteon.errors import BadTable, OsteonError
 
 app = typer.Typer(
     help="AI on bone radiographs, honestly measured. Research software, not a medical device.",
@@ -247,6 +247,9 @@ def train(
     minutes: Annotated[
         float, typer.Option(min=0, help="Detector: begin no training after so many; call again to go on.")
     ] = 0,
+    studies: Annotated[
+        str, typer.Option(help="`max`, `mean` or `attention` over views: learn from labels of studies; no bundle yet.")
+    ] = "",
     seed: Seed = 0,
     workers: Workers = None,
     as_json: Json = False,
@@ -254,6 +257,15 @@ def train(
     """Cross-validate by patient, beside the floors on the same folds, and make the bundle."""
     from osteon import verbs
 
+    if studies:
+        if features is None or images or boxes:
+            raise BadTable(
+                "a model of studies learns on features", remedy="pass --features, and no --images or --boxes"
+            )
+        with bars("train", as_json) as progress:
+            done = verbs.train_studies(split, out, bank=features, pooling=studies, seed=seed, progress=progress)
+        show(done.said, done.figures, as_json)
+        return
     tuning = verbs.Tuning(backbone=backbone, weights=weights, epochs=epochs, batch=batch, learning_rate=learning_rate)
     asked = bool(boxes or detector or source or limit or minutes)
     detecting = verbs.Detecting(tuple(detector or ["frozen"]), source, tuple(limit or ()), minutes) if asked else None

@@ -16,6 +16,7 @@ from osteon.verbs.models import Tuning, features, train
 from osteon.verbs.privacy import check, deidentify
 from osteon.verbs.ratings import agreement
 from osteon.verbs.reading import read
+from osteon.verbs.studies import train_studies
 from osteon.verbs.worklists import triage
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "split",
     "train",
     "train_detector",
+    "train_studies",
     "triage",
 ]
