@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +83,15 @@ def test_a_negative_a_blurred_and_a_noisy_image_differ_in_what_they_should():
     assert statistics_of(noisy)["sharpness"] > plain_["sharpness"]
     ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8), (50, 1))
     assert statistics_of(ramp)["sharpness"] == pytest.approx(2 / 255, rel=0.05)
+
+
+def test_the_example_of_the_reference_page_prints_what_stands_there(capsys):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "drift.md").read_text(encoding="utf-8")
+    (code,), (told,) = (re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S) for kind in ("python", "text"))
+    exec(compile(code, "page", "exec"), {})
+    assert capsys.readouterr().out == told
+
+
+def test_the_reference_page_names_every_statistic():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "drift.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in STATISTICS)

@@ -70,6 +70,17 @@ def test_the_head_is_scikit_learns_on_standardised_features():
     np.testing.assert_allclose(found.head(flat), plain.predict_proba(flat[:, 0])[:, order], atol=1e-4)
 
 
+def test_with_more_features_than_rows_the_head_is_the_same():
+    features, manifest = a_cohort(30)
+    wide = np.concatenate([features[:, :1], np.random.default_rng(1).normal(size=(len(features), 1, 97))], axis=2)
+    assert wide.shape[2] > len(wide)
+    found = cross_validate_three(wide, manifest, regularisations=[0.05])
+    plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000, tol=1e-8))
+    plain.fit(wide[:, 0], truth_of(manifest))
+    order = [list(plain.classes_).index(name) for name in CLASSES]
+    np.testing.assert_allclose(found.head(wide), plain.predict_proba(wide[:, 0])[:, order], atol=2e-3)
+
+
 def test_the_penalty_is_chosen_inside_and_the_flips_count_as_one_image():
     features, manifest = a_cohort()
     found = cross_validate_three(features, manifest, regularisations=[1e-9, 0.1])

@@ -146,7 +146,7 @@ def drift(
     group, is_new = _patients(reference, new)
     content: dict[str, Any] = {
         "level": level,
-        "permutations": permutations,
+        "permutations": 0,
         "resamples": resamples,
         "seed": seed,
         "reference": {"images": len(reference), "patients": int((~is_new).sum())},
@@ -156,21 +156,17 @@ def drift(
     columns, missing = _columns(reference, new, group)
     embeddings = _embeddings(reference, new, is_new, missing)
     number = len(columns) + 2 * (embeddings is not None)
-    reason = _too_few(is_new, number, level)
-    if reason:
-        missing += [{"family": family, "name": name, "reason": reason} for family, name, _ in columns]
-        missing += [{"family": "embeddings", "name": "embeddings", "reason": reason}] * (embeddings is not None)
-        return _told(content, [], missing)
+    if reason := _too_few(is_new, number, level):
+        named = [(family, name) for family, name, _ in columns]
+        named += [("embeddings", "embeddings")] * (embeddings is not None)
+        return _told(content, [], missing + [{"family": f, "name": name, "reason": reason} for f, name in named])
     # So many that a comparison far from chance can be an alarm even if each of the others had a permutation to itself.
-    permutations = max(permutations, 2 * two_samples.fewest_arrangements(number, level))
-    content["permutations"] = permutations
-    draws = two_samples.draw(is_new, rng, permutations=permutations, resamples=resamples)
+    content["permutations"] = max(permutations, 2 * two_samples.fewest_arrangements(number, level))
+    draws = two_samples.draw(is_new, rng, permutations=content["permutations"], resamples=resamples)
     comparisons = []
-    for done, (family, name, column) in enumerate(columns):
+    for done, column in enumerate(columns):
         progress(done, number)
-        shares = two_samples.shares_of(column.code, group, len(column.labels))
-        chance, effect = _stability(two_samples.stability(shares), draws)
-        comparisons.append(_Comparison(family, name, "shares", chance, effect, column))
+        comparisons.append(_of_column(*column, group, draws))
     if embeddings is not None:
         progress(len(columns), number)
         comparisons += _of_embeddings(embeddings, group, draws, rng, missing)
@@ -235,8 +231,10 @@ def _columns(
             missing.append({"family": family, "name": family, "reason": reason})
             continue
         for name in dict.fromkeys([*map(str, theirs), *map(str, mine)]):
-            lacking = [side for side, table in (("reference", theirs), ("new studies", mine)) if name not in table]
-            found = f"the {lacking[0]} have no such column" if lacking else coded(theirs[name], mine[name], group)
+            lacking = [
+                side for side, table in (("reference has", theirs), ("new studies have", mine)) if name not in table
+            ]
+            found = f"the {lacking[0]} no such column" if lacking else coded(theirs[name], mine[name], group)
             if isinstance(found, str):
                 missing.append({"family": family, "name": name, "reason": found})
             else:
@@ -291,6 +289,12 @@ def _too_few(is_new: NDArray[np.bool_], comparisons: int, level: float) -> str:
         f"{few} {side} patient{'s' * (few != 1)}: {comparisons} comparisons at {level:g} need {needed} ways to choose "
         f"the new patients among all, and there are {ways}"
     )
+
+
+def _of_column(family: str, name: str, column: Coded, group: NDArray[np.intp], draws: Draws) -> _Comparison:
+    shares = two_samples.shares_of(column.code, group, len(column.labels))
+    chance, effect = _stability(two_samples.stability(shares), draws)
+    return _Comparison(family, name, "shares", chance, effect, column)
 
 
 def _stability(statistic: Statistic, draws: Draws) -> tuple[Floats, Estimate]:

@@ -168,17 +168,20 @@ def _fit(features: NDArray[np.floating], truth: NDArray[np.str_], strength: floa
     flips = features.shape[1]
     scaler = StandardScaler()
     design = scaler.fit_transform(np.asarray(features, float).reshape(len(features) * flips, -1))
+    # The weights of least penalty lie in the span of the rows: where these are fewer than the features, they are looked
+    # for there, which is the same problem with fewer unknowns.
+    span = np.linalg.svd(design, full_matrices=False)[2] if len(design) < design.shape[1] else None
     model = LogisticRegression(C=strength, max_iter=STEPS)
     # An image counts once, however many flips it has.
     weight = np.full(len(design), 1 / flips)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            model.fit(design, np.repeat(truth, flips), sample_weight=weight)
+            model.fit(design if span is None else design @ span.T, np.repeat(truth, flips), sample_weight=weight)
         except ConvergenceWarning as error:
             raise Diverged(
                 f"logistic regression at C = {strength:g} did not converge", remedy="leave out the weakest penalties"
             ) from error
     order = [list(model.classes_).index(name) for name in CLASSES]
-    slopes = model.coef_[order] / scaler.scale_
+    slopes = (model.coef_ if span is None else model.coef_ @ span)[order] / scaler.scale_
     return ThreeWayHead(slopes, model.intercept_[order] - slopes @ scaler.mean_)
