@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from common import write
 
-from osteon import tables, verbs
+from osteon import files, tables, verbs
 from osteon.dicom.pseudonyms import Key
 from osteon.learn.bank import FeatureBank
 from osteon.learn.nested import as_predictions, lay_out, linear_scores, nested
 from osteon.phantom.plan import Chance, Plan, even
+from osteon.verbs.audits import JSON
 from osteon.verbs.folders import MANIFEST, PREDICTIONS
 
 SHORTCUTS = ("hardware", "cast", "marker")
@@ -67,6 +71,30 @@ def made(folder: Path, bank: Path, planted: str, seed: int) -> Path:
     return folder
 
 
+def judged(folder: Path, planted: str, seed: int) -> dict[str, Any]:
+    """What the audit of a cohort says."""
+    done = verbs.audit(
+        folder / PREDICTIONS, folder / "audit", manifest=folder / "split", images=folder / "prepared", probes=False
+    )
+    content = files.read_json(folder / "audit" / JSON)
+    rows = {row["name"]: row["carried"] for row in content["shortcuts"]["rows"]}
+    others = [row["high"] for name, row in rows.items() if name != planted and row["high"] is not None]
+    return {
+        "seed": seed,
+        "planted": planted,
+        "passed": done.figures["passed"],
+        "right": done.figures["passed"] == (not planted),
+        "auroc_pooled": content["cases"]["auroc_pooled"]["value"],
+        "attributes": content["gate"]["tests"],
+        "carried": rows.get(planted),
+        "highest_of_others": max(others),
+        "lowest_of_others": max(
+            rows[name]["low"] for name in rows if name != planted and rows[name]["low"] is not None
+        ),
+        "findings": {name: finding for name, finding in content["gate"]["findings"].items() if finding != "ruled out"},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -75,10 +103,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     first = TUNING if given.tuning else 1
+    rows = []
     for seed in range(first, first + given.seeds):
         for planted in (SHORTCUTS[seed % len(SHORTCUTS)], ""):
-            made(given.folder / f"{planted or 'neutral'}-{seed}", given.folder / f"features-{seed}", planted, seed)
-            print(seed, planted, flush=True)
+            name = f"{planted or 'neutral'}-{seed}"
+            rows.append(
+                judged(made(given.folder / name, given.folder / f"features-{seed}", planted, seed), planted, seed)
+            )
+            told = rows[-1]["carried"] or {}
+            print(name, "pass" if rows[-1]["passed"] else "fail", told.get("value"), told.get("low"), flush=True)
+    for what, wanted in (("planted", True), ("neutral", False)):
+        kind = [row for row in rows if bool(row["planted"]) == wanted]
+        print(f"{what}: {sum(row['right'] for row in kind)} of {len(kind)} decided rightly")
+    plan = {"patients": PATIENTS, "side": SIDE, "planted": asdict(PLANTED), "neutral": asdict(NEUTRAL)}
+    write(given.json, "audit_gate", {"plan": plan, "cohorts": rows})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def page(audit: Mapping[str, Any], suspects: Sequence[Mapping[str, Any]], images
 
     Args:
         audit: as `osteon.audit.audit.audit` returned it, or as it was read back from audit.json.
-        suspects: first rows of the re-reading list, as dictionaries; at most SHOWN are shown.
+        suspects: the labels to be read again, as dictionaries; at most SHOWN are shown.
         images: image id → prepared PNG, for thumbnails; None shows none.
     """
     environment = pages.environment("osteon.audit")

@@ -83,7 +83,8 @@ def audit(
         found = auditing.audit(evidence, options, progress=progress)
         drift = _drift(reference, evidence, subject, readings, seed)
         content = {**found.content, "drift": plain(drift)}
-        text = page(content, found.rereading.to_dict("records"), evidence.images)
+        again = found.rereading[found.rereading["read_again"] == "yes"]
+        text = page(content, again.to_dict("records"), evidence.images)
         for name, table in ((REREADING, found.rereading), (DUPLICATES, found.duplicates)):
             with files.replacing(out / name) as temporary:
                 table.to_csv(temporary, index=False, lineterminator="\n")
