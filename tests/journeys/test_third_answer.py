@@ -90,14 +90,24 @@ def test_an_alpha_for_which_there_are_too_few_is_not_available_with_the_reason(t
     assert {row["by"] for row in three["learned"]["rows"]} == {"learnt"}
 
 
-def test_too_few_to_learn_from_is_a_reason_in_the_report(trained: Path, tmp_path: Path, osteon: Osteon) -> None:
+def test_too_few_to_learn_from_is_a_reason_and_the_report_has_it(trained: Path, tmp_path: Path, osteon: Osteon) -> None:
+    from osteon.learn.bank import FeatureBank
+    from osteon.learn.crossval import CrossValidation
+    from osteon.verbs.doubting import three_answers
+
     manifest = tables.read(trained / "split" / "manifest.parquet", tables.MANIFEST)
     one = manifest.loc[manifest["inconclusive"] == "1", "patient"].iloc[0]
     few = manifest.assign(inconclusive=(manifest["patient"] == one).map({True: "1", False: "0"}).astype("string"))
-    shutil.copytree(trained / "split", tmp_path / "split")
-    tables.write(tmp_path / "split" / "manifest.parquet", few, tables.MANIFEST)
-    assert osteon("train", tmp_path / "split", "--features", trained / "features", "--out", tmp_path / "model")[0] == 0
-    assert not (tmp_path / "model" / "three_answers.parquet").exists()
+    features = FeatureBank.open(trained / "features").array(list(few["image"]))
+    unused = CrossValidation(manifest[:0], None, None, {}, (), 0.0, {}, manifest[:0])
+    assert three_answers(features, few, unused, "model") == (None, "a training part has no inconclusive image")
+    # What `train` then writes: the reason in its record, and no table.
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model" / "three_answers.parquet").unlink()
+    record = json.loads((tmp_path / "model" / runs.RECORD).read_text())
+    assert record["result"]["three_answers"] == ""
+    record["result"]["three_answers"] = "a training part has no inconclusive image"
+    (tmp_path / "model" / runs.RECORD).write_text(json.dumps(record))
     assert osteon("evaluate", tmp_path / "model", "--out", tmp_path / "report")[0] == 0
     three = json.loads((tmp_path / "report" / "report.json").read_text())["validation"]["three_way"]
     assert three["learned"]["reason"] == "a training part has no inconclusive image"
