@@ -1,6 +1,6 @@
 """Reading a folder: `osteon read` on 500 JPEGs with a detector, against a plain timm loop, in the same run.
 
-    python benchmarks/read_folder.py [--bundle FOLDER] [--files 500] [--rounds 3] [--json FILE]
+    python benchmarks/read_folder.py [--bundle FOLDER] [--files 500] [--rounds 3] [--batches 1 16] [--json FILE]
 
 Both do the same work in the network: the trunk on every image and on its mirror image at the same size, in single
 precision, and the lesion heads. The plain loop is what one would write first: a `DataLoader` with a process per core
@@ -60,6 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="of the plain loop")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
@@ -71,7 +72,7 @@ def main() -> None:
         loaded = load(bundle, "fracture")
         print(f"{len(list(folder.iterdir()))} {kind}, {cores} cores; {loaded.describe()}")
         roads: dict[str, Callable[[], object]] = {
-            **{f"plain timm loop, batches of {b}": partial(plain, loaded, folder, cores, b) for b in BATCHES},
+            **{f"plain timm loop, batches of {b}": partial(plain, loaded, folder, cores, b) for b in options.batches},
             "osteon read": lambda: ours(folder, bundle, room, cores, overlays=False),
             "osteon read, with overlays": lambda: ours(folder, bundle, room, cores, overlays=True),
         }
