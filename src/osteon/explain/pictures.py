@@ -80,7 +80,7 @@ def save_sheet(path: Path, image: NDArray[np.uint8], explanations: Sequence[Expl
         key = ("red: for the finding", _hex(FOR)), ("blue: against", _hex(AGAINST))
         for number, (text, colour) in enumerate(key):
             figure.text(0.02 + 0.25 * number, 0.01, text, color=colour, fontsize=8)
-        figure.get_layout_engine().set(rect=(0, 0.3 / size[1], 1, 1 - 0.3 / size[1]))  # type: ignore[union-attr,call-arg]
+        figure.set_layout_engine("constrained", rect=(0, 0.3 / size[1], 1, 1 - 0.3 / size[1]))
     with files.replacing(path) as temporary:
         temporary.write_bytes(made.png)
 

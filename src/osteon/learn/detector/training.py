@@ -285,7 +285,7 @@ class _Trained:
 
     def step(self, loss: Tensor, number: int) -> None:
         """Follow the gradient of a loss in the step of this number, 0-based."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         for module, optimiser, state in self.parts:
             for group in state.param_groups:
                 group.update(optimiser.at(number, self.steps))

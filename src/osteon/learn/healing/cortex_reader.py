@@ -182,7 +182,7 @@ def fit_reader(
                     f"the loss is no number any more in step {step + 1}", remedy="train with a smaller learning rate"
                 )
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(reader.parameters(), options.optimiser.longest_gradient)
             optimizer.step()
             progress(step + 1, steps)

@@ -130,7 +130,7 @@ def train_aggregator(
                         remedy="train with a smaller learning rate",
                     )
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(loss)
                 length = clip_grad_norm_(fresh.parameters(), options.optimiser.longest_gradient)
                 optimizer.step()
                 options.averaging.follow(kept, fresh, step)
