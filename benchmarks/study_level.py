@@ -246,6 +246,7 @@ def main() -> None:
         gain = f"{row['over_first']}, p = {row['p']:.4f}" if row["p"] else ""
         print(f"{title_of(name):<30}{row['auroc']!s:<26}accuracy {row['accuracy']!s:<26}{gain}")
         print(f"{'':<30}{ {n: round(a, 3) for n, a in row['by_views'].items()} }")
+    for row in rows.values():
         del row["samples"]
     if given.figure:
         given.figure.write_text(figure(rows) + "\n", encoding="utf-8")
