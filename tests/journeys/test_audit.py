@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from osteon import runs, tables
-from osteon.phantom.plan import Chance, even
+from osteon import runs, tables, verbs
+from osteon.phantom.plan import Chance, Plan, even
 from osteon.verbs.audits import DUPLICATES, JSON, PAGE, REREADING
 from tests.audit.test_audit import a_cohort
 
@@ -83,6 +83,47 @@ def test_drift_from_a_reference_stands_on_the_page(tables_of: Path, tmp_path: Pa
     page = (tmp_path / "audit" / PAGE).read_text()
     assert "Drift since the reference" in page
     assert "split holds no predictions.parquet" in page  # scores cannot be compared, and it says why
+
+
+def test_readings_are_the_scores_that_drift_compares(path: Path, tmp_path: Path, osteon: Osteon) -> None:
+    verbs.phantom(tmp_path / "cohort", Plan(patients=10, rows=320, columns=256, views=("PA",)), seed=77)
+    verbs.ingest(tmp_path / "cohort", tmp_path / "ingest", labels=tmp_path / "cohort" / "labels.csv")
+    verbs.prepare(tmp_path / "ingest", tmp_path / "new")
+    verbs.read([tmp_path / "cohort" / "dicom"], tmp_path / "reading", bundle=path / "model" / "bundle", overlays=False)
+    words = ("audit", tmp_path / "new", "--drift", path / "model", "--out", tmp_path / "audit")
+    code, _, told = osteon(*words, "--readings", tmp_path / "reading")
+    assert code == 0, told
+    drift = json.loads((tmp_path / "audit" / JSON).read_text())["drift"]
+    (row,) = [row for row in drift["rows"] if row["family"] == "scores"]
+    assert row["effect"]["value"] >= 0
+    code, _, _ = osteon(*words)
+    assert code == 0
+    without = json.loads((tmp_path / "audit" / JSON).read_text())["drift"]
+    assert not [row for row in without["rows"] if row["family"] == "scores"]
+    assert "predictions.parquet" in str(without["missing"])
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "what"),
+    [
+        ("{", 65, "is not readable JSON"),
+        ("7", 65, "does not hold readings"),
+        ('{"study": 1}', 65, "does not hold readings"),
+        ('[{"bundle": "a", "images": [{"image": "i", "findings": [{"probability": "high"}]}]}]', 65, "does not hold"),
+        ('[{"bundle": "a", "images": []}, {"bundle": "b", "images": []}]', 65, "of 2 bundles"),
+        ('[{"bundle": "a", "images": [{"image": "i", "findings": [{"probability": 0.5}]}]}]', 78, "tells of none of"),
+    ],
+)
+def test_readings_that_are_none_are_refused(
+    tables_of: Path, tmp_path: Path, osteon: Osteon, content: str, code: int, what: str
+) -> None:
+    (tmp_path / "readings.json").write_text(content)
+    new = tables_of / "planted"
+    words = ("audit", new / "split", "--drift", tables_of / "neutral" / "split", "--out", tmp_path / "audit")
+    ended, _, told = osteon(*words, "--readings", tmp_path / "readings.json")
+    assert ended == code
+    assert what in told
+    assert not (tmp_path / "audit" / PAGE).exists()
 
 
 def test_the_records_of_a_run_lead_to_its_images_and_features(path: Path, tmp_path: Path, osteon: Osteon) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from osteon import files, runs, tables
-from osteon.errors import BadTable, NotFound, OsteonError
+from osteon.errors import BadTable, Mismatch, NotFound, OsteonError
 from osteon.verbs.folders import MANIFEST, PREDICTIONS, READINGS, pictures
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from osteon.audit.audit import Evidence
     from osteon.audit.drift import Sample
@@ -93,7 +95,7 @@ def sample_of(evidence: Evidence, manifest: pd.DataFrame, folder: Path, *, readi
             embeddings = evidence.bank.array(list(names)).mean(axis=1)
         except OsteonError as error:
             missing["embeddings"] = error.message
-    told, by = _read(readings) if readings else _predicted(evidence, folder)
+    told, by = _read(readings, names) if readings else _predicted(evidence, folder)
     return Sample(
         image=names,
         group=manifest["group" if "group" in manifest else "patient"].astype(str).to_numpy(str),
@@ -107,18 +109,28 @@ def sample_of(evidence: Evidence, manifest: pd.DataFrame, folder: Path, *, readi
     )
 
 
-def _read(readings: Path) -> tuple[dict[str, float], str]:
+def _read(readings: Path, images: NDArray[np.str_]) -> tuple[dict[str, float], str]:
     """Image → probability of what `read` found, and the bundle that gave it.
 
     Raises:
-        BadTable: if readings are of several bundles.
+        BadTable: if the file is of something else, or holds readings of several bundles.
+        Mismatch: if none of these images was read.
     """
     content = files.read_json(readings / READINGS if readings.is_dir() else readings)
-    bundles = {str(reading["bundle"]) for reading in content}
+    try:
+        bundles = {str(reading["bundle"]) for reading in content}
+        found = {str(image["image"]): image["findings"] for reading in content for image in reading["images"]}
+        told = {
+            name: max(float(one["probability"]) for one in findings) for name, findings in found.items() if findings
+        }
+    except (TypeError, KeyError, ValueError) as error:
+        remedy = "pass the folder that `osteon read` wrote"
+        raise BadTable(f"{readings} does not hold readings", remedy=remedy) from error
     if len(bundles) > 1:
         raise BadTable(f"{readings} holds readings of {len(bundles)} bundles", remedy="read the studies with one")
-    images = [image for reading in content for image in reading["images"] if image["findings"]]
-    told = {str(image["image"]): max(float(found["probability"]) for found in image["findings"]) for image in images}
+    if not set(told) & set(images):
+        remedy = "read the files that were taken in"
+        raise Mismatch(f"{readings} tells of none of the {len(images)} images of these studies", remedy=remedy)
     return told, f"bundle {''.join(bundles)[:8]}"
 
 
