@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,6 +143,41 @@ def test_from_nothing_a_whole_network_learns_studies_of_pictures() -> None:
     assert not torch.equal(trunk.state_dict()["net.blocks.block1.conv.weight"], before)
     target = bags.table["target"].to_numpy(int)
     assert auroc(study_scores(found.aggregator, pictures, bags, everyone), target) > 0.95
+
+
+@dataclass
+class Watched:
+    """Features, and how often each row was asked for."""
+
+    features: Features
+    asked: Counter[int] = field(default_factory=Counter)
+
+    def of(self, rows: np.ndarray, flip: np.ndarray) -> torch.Tensor:
+        self.asked.update(rows.tolist())
+        return self.features.of(rows, flip)
+
+
+@pytest.mark.parametrize("left_out", [0.0, 0.5, 0.9])
+def test_views_are_left_out_by_chance_and_of_each_study_one_always_stays(left_out: float) -> None:
+    manifest, features = some_studies(40, shown=0.5, strength=5.0)
+    bags = bags_of(manifest)
+    watched, epochs = Watched(features), 200
+    options = StudyOptions(epochs=(epochs,), batch=20, left_out=left_out)
+    for _ in train_aggregator(aggregator(6, "mean"), watched, bags, np.arange(len(bags)), options, seed=0):
+        pass
+    for rows in bags.rows:
+        seen = np.array([watched.asked[row] for row in rows]) - 1  # once they are looked at to standardise them
+        assert seen.sum() >= epochs
+        # A view stays if it drew no less than `left_out`, or if it drew the highest number of its study, and that less.
+        stays = 1 - left_out + left_out ** len(rows) / len(rows)
+        assert seen / epochs == pytest.approx(np.full(len(rows), stays), abs=0.16)
+        if left_out == 0 or len(rows) == 1:
+            assert (seen == epochs).all()
+
+
+def test_a_chance_of_leaving_all_views_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 to less than 1"):
+        StudyOptions(left_out=1.0)
 
 
 @pytest.mark.parametrize("name", POOLINGS)

@@ -41,6 +41,7 @@ class StudyOptions:
         sampler: which studies an epoch shows.
         averaging: which weights are kept: those in training, or their moving average.
         flips: show each view as it is or mirrored, by chance; scores are always means over both.
+        left_out: chance that a step does not show a view, 0 to less than 1; one view of each study is always shown.
     """
 
     epochs: tuple[int, ...] = (5, 10, 20)
@@ -50,12 +51,15 @@ class StudyOptions:
     sampler: Sampler = field(default_factory=Shuffled)
     averaging: Averaging = field(default_factory=lambda: Averaging(0.98))
     flips: bool = True
+    left_out: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] < 1:
             raise ValueError(f"epochs are numbers from 1 on, each larger than the one before, not {self.epochs}")
         if self.batch < 1:
             raise ValueError(f"a step shows one study at least, not {self.batch}")
+        if not 0 <= self.left_out < 1:
+            raise ValueError(f"the chance that a view is left out is 0 to less than 1, not {self.left_out}")
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,9 @@ def train_aggregator(
                 for group in optimizer.param_groups:
                     group.update(options.optimiser.at(step, total))
                 rows, study = laid_out(bags, studies[batch])
+                if options.left_out:
+                    shown = _shown(study, options.left_out, generator)
+                    rows, study = rows[shown.numpy()], study[shown]
                 flip = torch.randint(FLIPS if options.flips else 1, (len(rows),), generator=generator).numpy()
                 logits = fresh(views.of(rows, flip), study)
                 loss = options.objective.loss(logits, torch.from_numpy(target[batch]))
@@ -179,6 +186,13 @@ def standardise(aggregator: Aggregator, views: Views, bags: Bags, studies: Rows)
             rows, _ = laid_out(bags, studies[start : start + JUDGED])
             seen.append(before(aggregator.trunk(views.of(rows, np.zeros(len(rows), np.intp)))))
         standard.set_from(torch.cat(seen))  # type: ignore[operator]  # it is a Standard
+
+
+def _shown(study: Tensor, left_out: float, generator: torch.Generator) -> Tensor:
+    """(n,) whether a view is shown: by chance, but of each study the one that drew the highest number always is."""
+    drawn = torch.rand(len(study), generator=generator)
+    highest = drawn.new_zeros(int(study.max()) + 1).scatter_reduce(0, study, drawn, "amax")
+    return (drawn >= left_out) | (drawn == highest[study])
 
 
 def _targets(bags: Bags, studies: Rows) -> NDArray[np.float32]:
