@@ -19,7 +19,7 @@ from osteon.learn import bundle as plain
 from osteon.learn.bank import FeatureBank
 from osteon.learn.detector.bundle import DetectorBundle, card, load, save
 from osteon.learn.detector.network import MIDDLES, STRIDES, Stages
-from osteon.learn.detector.watch import Watch, features_in, unchanged_strides
+from osteon.learn.detector.watch import Watch, features_in, rate_for, watched_strides
 from osteon.learn.features import extract
 from osteon.learn.guard import Guard
 from osteon.learn.guarding import features_by, guard_from, parts_named
@@ -90,19 +90,24 @@ def test_mean_and_maximum_are_those_of_the_maps_at_each_stride(
     assert np.allclose(found, wanted, atol=5e-3 * np.abs(wanted).max())
 
 
-def test_the_strides_that_a_training_leaves_alone_are_those_not_behind_its_middle() -> None:
+def test_a_guard_looks_at_the_finest_maps_that_a_training_left_alone() -> None:
     for cached, middles in MIDDLES.items():
         for middle in middles:
             trained = Stages(a_network().trunk, cached, middle).names if middle else []
             network = a_network(middle=middle) if cached == STRIDES else None
-            kept = unchanged_strides(cached, middle)
-            assert kept == ((16, 32) if not trained else (16,) if middle == 16 else ())
+            kept = watched_strides(cached, middle)
+            assert kept == ((16,) if not trained or middle == 16 else ())
             if network is None:
                 continue
             with torch.inference_mode():
                 own = network.detector.tail(maps(network)), network.detector.tail(maps(a_network()))
             same = tuple(s for s, a, b in zip(STRIDES, *own, strict=True) if torch.equal(a, b))
-            assert same == kept
+            assert same[:1] == kept
+
+
+def test_the_rate_is_low_where_there_are_patients_enough_for_its_two_limits() -> None:
+    # The limit takes in all but one of n patients in (n + 1) at a chance of 1 / (n + 1): half of 2 % takes 99.
+    assert [rate_for(patients) for patients in (5, 98, 99, 5000)] == [0.05, 0.05, 0.02, 0.02]
 
 
 def maps(network) -> torch.Tensor:

@@ -31,6 +31,9 @@ FALSE_ALARM = 0.05
 COMPONENTS = 64
 """Principal components of the training features; what they do not explain of an image is how strange it is."""
 
+LIMITS = 2
+"""Limits that share the rate of false alarms: of the distance, and of the polarity."""
+
 FOLDS = 5
 FLAT = 10  # grey levels between the 1st and 99th percentile: less is an image of nothing
 
@@ -193,7 +196,7 @@ def fit_guard(
     Raises:
         TooFewCases: for too few patients, with the number that it takes.
     """
-    patients, needed = len(np.unique(group)), fewest(false_alarm / 2)
+    patients, needed = len(np.unique(group)), fewest(false_alarm / LIMITS)
     if patients < max(needed, FOLDS):
         raise TooFewCases(
             f"{patients} patients are too few for a guard that refuses {false_alarm:g} of them by mistake",
@@ -205,9 +208,9 @@ def fit_guard(
         held_out[here] = _residual(rows[here], *_space(rows[others], components))
     return Guard(
         *_space(rows, components),
-        farthest=highest(held_out, group, false_alarm / 2),
+        farthest=highest(held_out, group, false_alarm / LIMITS),
         # Above 0 the odds are that bone is white: the image may be rare, but it is no negative.
-        darkest=min(0.0, -highest(-white, group, false_alarm / 2)),
+        darkest=min(0.0, -highest(-white, group, false_alarm / LIMITS)),
         parts=tuple(parts),
         false_alarm=false_alarm,
         images=len(rows),

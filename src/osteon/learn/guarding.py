@@ -15,7 +15,7 @@ from osteon.dataset.prepared import pixels_of
 from osteon.dataset.steps.polarity import whiteness
 from osteon.errors import TooFewCases
 from osteon.learn.batches import as_input
-from osteon.learn.guard import Features, Guard, fit_guard
+from osteon.learn.guard import FALSE_ALARM, Features, Guard, fit_guard
 from osteon.learn.heads import Classifier, mirrored
 from osteon.learn.weights import State
 
@@ -46,22 +46,23 @@ def guard_from(
     *,
     parts: Sequence[str] = (),
     taught: bool = False,
+    false_alarm: float = FALSE_ALARM,
 ) -> Guarded:
-    """The guard that stands before a model, at the rate of false alarms that is usual here.
+    """The guard that stands before a model.
 
     Args:
         features: (n, flips, d) of the training images, as a reading will compute them.
         images: n prepared files.
         group: (n,) patient of each.
         parts: body parts among them (`parts_named`).
-        taught: as `Guard` has it.
+        taught, false_alarm: as `Guard` has them.
 
     Raises:
         NotFound, UnreadableImage: for a prepared image that is not there or does not decode.
     """
     white = np.array([whiteness(pixels_of(path)) for path in images])
     try:
-        return Guarded(fit_guard(features, white, group, parts=parts, taught=taught))
+        return Guarded(fit_guard(features, white, group, parts=parts, taught=taught, false_alarm=false_alarm))
     except TooFewCases as error:
         return Guarded(None, error.message)
 

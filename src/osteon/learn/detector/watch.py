@@ -1,7 +1,7 @@
 """The guard of a detector, which looks at maps that the detector computes anyway.
 
-It reads their means and maxima at the strides where the maps are those of the trunk as it came: what a training has
-changed may take images of new patients for stranger than those it learnt from.
+It reads the means and maxima of the finest maps that are those of the trunk as it came: what a training has changed may
+take images of new patients for stranger than those it learnt from, and coarser maps take images of other hospitals so.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from osteon.evaluate.patient_quantiles import fewest
 from osteon.learn.bank import FeatureBank
 from osteon.learn.detector.network import STRIDES
-from osteon.learn.guard import Guard
+from osteon.learn.guard import FALSE_ALARM, LIMITS, Guard
 from osteon.learn.heads import FLIPS, pooled
 from osteon.learn.maps import apart
+
+RARE = 0.02
+"""Rate of false alarms where there are patients enough: at 5 % nearly all wrists of another hospital were refused."""
 
 _TOGETHER = 64  # images whose maps are held at a time
 
@@ -56,10 +60,15 @@ class Watch:
         return cls(guard, int(content["member"]), tuple(map(int, content["strides"])))
 
 
-def unchanged_strides(cached: Sequence[int], middle: int) -> tuple[int, ...]:
-    """Strides whose maps a training leaves as they came, if maps at these strides were cached and the stages behind
-    `middle` (0: none) were trained along."""
-    return tuple(stride for stride in STRIDES if stride in cached and (not middle or stride <= middle))
+def rate_for(patients: int) -> float:
+    """The rate of false alarms for a guard that so many patients teach: RARE if they are enough for it."""
+    return RARE if patients >= fewest(RARE / LIMITS) else FALSE_ALARM
+
+
+def watched_strides(cached: Sequence[int], middle: int) -> tuple[int, ...]:
+    """The finest stride whose maps a training leaves as they came, if maps at these strides were cached and the stages
+    behind `middle` (0: none) were trained along; () if there is none."""
+    return tuple(stride for stride in STRIDES if stride in cached and (not middle or stride <= middle))[:1]
 
 
 def looks(laid: Tensor, cached: Sequence[int], channels: Sequence[int], strides: Sequence[int]) -> Tensor:

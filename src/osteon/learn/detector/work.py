@@ -31,7 +31,7 @@ from osteon.learn.detector.network import STRIDES, Detector, DetectorNetwork
 from osteon.learn.detector.runs import Told, final_network, path_of, told, train_all
 from osteon.learn.detector.training import DetectorOptions, Examples, examples_of
 from osteon.learn.detector.views import Views, write_views
-from osteon.learn.detector.watch import Watch, features_in, unchanged_strides
+from osteon.learn.detector.watch import Watch, features_in, rate_for, watched_strides
 from osteon.learn.features import extract, one_core_each
 from osteon.learn.guarding import Guarded, guard_from
 from osteon.learn.maps import channels_of
@@ -251,8 +251,8 @@ def packed(
 def _watch_over(
     works: Sequence[Work], predictions: pd.DataFrame, named: Sequence[str]
 ) -> tuple[Watch | None, tuple[str, ...]]:
-    """The guard over the detector whose maps are most as they came, or what the card says if there is none."""
-    strides = [unchanged_strides(work.plan.strides, work.plan.options.middle) for work in works]
+    """The guard over the first detector that has maps as they came, or what the card says if there is none."""
+    strides = [watched_strides(work.plan.strides, work.plan.options.middle) for work in works]
     member = max(range(len(works)), key=lambda number: len(strides[number]))
     if not strides[member]:
         return None, Guarded(None, "all maps that its detectors read were trained along").limits
@@ -264,6 +264,7 @@ def _watch_over(
         [work.material.images[name] for name in names.tolist()],
         group.loc[names].to_numpy(str),
         parts=named,
+        false_alarm=rate_for(group.loc[names].nunique()),
     )
     return (Watch(found.guard, member, strides[member]) if found.guard else None), found.limits
 
