@@ -289,9 +289,14 @@ def _said(
         setting = settings[number]
         return f"{setting.candidate} after epoch {candidates[setting.candidate][0].epochs[setting.place]}"
 
-    chosen = ", ".join(name(number) for number in found.chosen)
-    least = ", ".join(f"{rule.least:g}" for rule in rules[:-1])
+    chosen = _by_fold([name(number) for number in found.chosen])
+    least = _by_fold([f"{rule.least:g}" for rule in rules[:-1]])
     return (
         f"chosen inside the folds: {chosen}; for the final model: {name(found.final)}; "
         f"boxes from a probability of {least} on, for the final model of {rules[-1].least:g}"
     )
+
+
+def _by_fold(chosen: Sequence[str]) -> str:
+    """What each fold chose; once, if all chose the same."""
+    return f"{chosen[0]} in each" if len(set(chosen)) == 1 else ", ".join(chosen)
