@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from osteon.errors import UnreadableImage
 
@@ -35,6 +36,11 @@ PARSING_ERRORS = (
     zlib.error,
 )
 """What pydicom raises on damaged bytes, found by fuzzing. Nothing else is caught."""
+
+
+def tags_in(dataset: Dataset) -> list[BaseTag]:
+    """The tags of a data set, in order. To iterate over the data set itself would convert every element."""
+    return sorted(dataset.keys())
 
 
 def reason_of(error: Exception) -> str:

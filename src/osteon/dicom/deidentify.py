@@ -20,7 +20,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
-from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.attributes import PARSING_ERRORS, tags_in
 from osteon.dicom.dates import shifted
 from osteon.dicom.hush import hushed
 from osteon.dicom.identifiers import identifiers_of, tells
@@ -125,7 +125,7 @@ def file_of(dataset: Dataset) -> bytes:
 
 def _cleaned(dataset: Dataset, context: _Context) -> Dataset:
     clean = Dataset()
-    for tag in sorted(dataset.keys()):
+    for tag in tags_in(dataset):
         if tag == _CHARACTER_SET or tag.element == 0 or tag.group < 8:
             continue  # all text is decoded here and written in UTF-8; group lengths would be wrong
         element = _element(dataset, int(tag), context)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.attributes import PARSING_ERRORS, tags_in
 
 _NUMBERS_AND_PLACES = frozenset(
     {
@@ -41,7 +41,7 @@ def tells(text: str, identifiers: frozenset[str]) -> bool:
 
 
 def _words(dataset: Dataset) -> Iterator[str]:
-    for tag in dataset.keys():  # noqa: SIM118 - a data set iterates over elements, and would convert all of them
+    for tag in tags_in(dataset):
         try:
             element = dataset[tag]
             if element.VR == "SQ":

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from osteon.dicom.attributes import PARSING_ERRORS
+from osteon.dicom.attributes import PARSING_ERRORS, tags_in
 from osteon.dicom.dates import shifted
 from osteon.dicom.hush import hushed
 from osteon.dicom.identifiers import identifiers_of, tells
@@ -111,7 +111,7 @@ def _dated(original: Dataset) -> set[object]:
 
 
 def _walk(dataset: Dataset, within: str) -> Iterator[tuple[str, DataElement]]:
-    for tag in dataset.keys():  # noqa: SIM118 - a data set iterates over elements, and would convert all of them
+    for tag in tags_in(dataset):
         name = f"{within}{_name(tag)}"
         try:
             element = dataset[tag]
@@ -136,7 +136,7 @@ def _name(tag: BaseTag) -> str:
 def _of_file(data: bytes, dataset: FileDataset) -> Iterator[Violation]:
     if data[128:132] != b"DICM" or any(data[:128]):
         yield Violation("the preamble", "is not empty")
-    for tag in dataset.file_meta.keys():  # noqa: SIM118 - iterating would convert all elements
+    for tag in tags_in(dataset.file_meta):
         if _name(tag) not in _META:
             yield Violation(_name(tag), "has no place in the file meta information")
     if not _ends_with_pixels(data, dataset):
@@ -164,7 +164,7 @@ def _statements(dataset: FileDataset) -> Iterator[Violation]:
 
 
 def _of_dataset(dataset: Dataset, within: str) -> Iterator[Violation]:
-    for tag in dataset.keys():  # noqa: SIM118 - iterating would convert all elements
+    for tag in tags_in(dataset):
         name = f"{within}{_name(tag)}"
         rule = rule_of(tag)
         if rule is PRIVATE:
