@@ -78,7 +78,8 @@ class _Maps(nn.Module):
         self.net = net
 
     def forward(self, colour: Tensor) -> Tensor:
-        maps: Tensor = self.net.forward_features(colour)  # type: ignore[operator]  # every trunk has it
+        net: Any = self.net  # timm's models share this method, and no type
+        maps: Tensor = net.forward_features(colour)
         return maps
 
 
