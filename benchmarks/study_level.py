@@ -35,11 +35,10 @@ from osteon.evaluate.report import plain
 from osteon.evaluate.study_rules import STUDY_RULES, by_rule, studies_of
 from osteon.learn.bank import FeatureBank
 from osteon.learn.crossval import cross_validate
-from osteon.learn.optimisers import AdamW
 from osteon.learn.studies.aggregator import Aggregator, aggregator
 from osteon.learn.studies.bags import Bags, bags_of
 from osteon.learn.studies.crossval import cross_validate_studies
-from osteon.learn.studies.training import StudyOptions
+from osteon.learn.studies.training import USUAL, StudyOptions
 from osteon.learn.studies.views import Features
 from osteon.phantom.plan import AS_READ, Plan
 from osteon.types import Estimate
@@ -52,7 +51,6 @@ QUANTA = 2e4
 """Dose: noise enough that a single view is read with an AUROC between 0.85 and 0.92, chosen on seed 100."""
 
 FIRST = "rule: at_least_one"
-LEARNT = StudyOptions(epochs=(5, 10, 20), batch=32, optimiser=AdamW(1e-3, weight_decay=0.1), left_out=0.8)
 
 
 def plan_of(patients: int) -> Plan:
@@ -77,7 +75,7 @@ class Model:
 
     title: str
     fresh: Callable[[int], Aggregator]
-    options: StudyOptions = LEARNT
+    options: StudyOptions = USUAL
 
 
 MODELS = {

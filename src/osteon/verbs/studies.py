@@ -45,7 +45,7 @@ def train_studies(
     from osteon.learn.studies.bags import bags_of
     from osteon.learn.studies.crossval import cross_validate_studies
     from osteon.learn.studies.pooling import POOLINGS
-    from osteon.learn.studies.training import StudyOptions
+    from osteon.learn.studies.training import USUAL
     from osteon.learn.studies.views import Features
 
     if pooling not in POOLINGS:
@@ -66,7 +66,7 @@ def train_studies(
             Features(values),
             bags,
             lambda: aggregator(values.shape[2], pooling, seed=seed),
-            StudyOptions(),
+            USUAL,
             seed=seed,
             model=model,
             progress=progress,

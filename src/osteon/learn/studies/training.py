@@ -62,6 +62,10 @@ class StudyOptions:
             raise ValueError(f"the chance that a view is left out is 0 to less than 1, not {self.left_out}")
 
 
+USUAL = StudyOptions(left_out=0.8)
+"""What `osteon train --studies` takes, and what is measured in docs/results/study-level.md."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What one step of the training came to: `loss`, and `gradient`, its length before it was shortened."""
