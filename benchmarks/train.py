@@ -88,9 +88,9 @@ class TimedBatches(Batches):
 
     log: list[Epoch] = field(default_factory=list)
 
-    def epoch(self, epoch: int, *, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+    def epoch(self, epoch: int, *, seed: int, share: tuple[int, int] = (0, 1), ahead: bool = False) -> Iterator[Batch]:
         self.log.append(Epoch())
-        return self.log[-1].timed(super().epoch(epoch, seed=seed, share=share))
+        return self.log[-1].timed(super().epoch(epoch, seed=seed, share=share, ahead=ahead))
 
 
 @dataclass(frozen=True, eq=False)

@@ -205,19 +205,26 @@ def test_the_digest_knows_the_sampler() -> None:
 def test_an_epoch_can_be_left_early_and_leaves_no_thread() -> None:
     before = threading.active_count()
     for _ in range(3):
-        for number, _ in enumerate(noise(40, Augmentation()).epoch(0, seed=1)):
+        for number, _ in enumerate(noise(40, Augmentation()).epoch(0, seed=1, ahead=True)):
             if number == 2:
                 break
-    epoch = noise(40, Augmentation()).epoch(0, seed=1)
+    epoch = noise(40, Augmentation()).epoch(0, seed=1, ahead=True)
     next(epoch)
     epoch.close()
     assert threading.active_count() == before
 
 
-def test_an_error_in_the_making_reaches_the_loop() -> None:
+def test_batches_that_a_thread_makes_ahead_are_the_same() -> None:
+    batches = noise(40, Augmentation())
+    for alone, ahead in zip(batches.epoch(1, seed=3), batches.epoch(1, seed=3, ahead=True), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(alone, ahead, strict=True))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_error_in_the_making_reaches_the_loop(ahead: bool) -> None:
     batches = replace(noise(12, Augmentation()), rows=np.arange(12) + 6)  # beyond the images
     with pytest.raises(IndexError):
-        list(batches.epoch(0, seed=0))
+        list(batches.epoch(0, seed=0, ahead=ahead))
     assert threading.active_count() == 1 or all("batches" not in thread.name for thread in threading.enumerate())
 
 

@@ -64,18 +64,21 @@ class Batches:
         """
         return self.sampler.order(self.target, generator_of(seed, epoch), seed=seed, epoch=epoch)
 
-    def epoch(self, epoch: int, *, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(
+        self, epoch: int, *, seed: int, share: tuple[int, int] = (0, 1), ahead: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (b, 1, h, w), float32 in 0..1, and targets (b,) or (b, k), as the sampler orders them.
 
-        The batches are of nearly equal size, so that no small one ends the epoch. While one is trained on, a thread
-        makes the next.
+        The batches are of nearly equal size, so that no small one ends the epoch.
 
         Args:
             epoch: 0-based.
             seed: of the run.
             share: (i, k): the i-th of k equal parts of each batch, for k processes that train together.
+            ahead: make the next batch in a thread while one is trained on: for a GPU, beside which processors wait.
         """
-        return _ahead(self._made(epoch, seed, share))
+        made = self._made(epoch, seed, share)
+        return _ahead(made) if ahead else made
 
     def _made(self, epoch: int, seed: int, share: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
         generator = generator_of(seed, epoch)

@@ -151,12 +151,15 @@ def fit(
     moving = Moving(network, judged, optimizer)
     run = resume(folder / CHECKPOINT, configuration, moving)
     steps = options.epochs * len(training)
+    # On processors, two teams of threads would slow each other: a step takes 1.2 times as long (benchmarks/train.py).
+    ahead = device.type != "cpu"
     log = StepLog(folder / LOG, len(run.epochs) * len(training))
 
     while not options.ends(run):
         epoch, noted, seen, wanted = len(run.epochs), [], [], []
+        batches = training.epoch(epoch, seed=seed, share=(process, processes), ahead=ahead)
         with options.thawing.training(network, epoch, options.batch // processes), _numbers(seed, epoch, process):
-            for number, (images, target) in enumerate(training.epoch(epoch, seed=seed, share=(process, processes))):
+            for number, (images, target) in enumerate(batches):
                 step = epoch * len(training) + number
                 progress(step, steps)
                 for group in optimizer.param_groups:
