@@ -169,7 +169,8 @@ def test_stages_behind_a_cached_map_give_the_maps_of_the_whole_trunk(
     with torch.inference_mode():
         fine, coarse = Stages(trunk, strides, middle).train()(maps_of(trunk, grey, strides))
         wanted = apart(maps_of(trunk, grey, STRIDES), STRIDES, channels_of(trunk, STRIDES))
-    assert torch.allclose(fine, wanted[0], atol=1e-5) and torch.allclose(coarse, wanted[1], atol=1e-5)
+    for ours, whole in zip((fine, coarse), wanted, strict=True):
+        assert (ours - whole).abs().max() <= 1e-5 * whole.abs().max()  # processors round differently
 
 
 @pytest.mark.parametrize(("strides", "middle"), [((16, 32), 0), ((16, 32), 16), ((8,), 8), ((16,), 16)])
