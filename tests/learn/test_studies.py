@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from osteon.learn.averaging import Averaging
 from osteon.learn.backbones import open_backbone
 from osteon.learn.heads import HeadForm, pooled
 from osteon.learn.optimisers import AdamW
-from osteon.learn.studies.aggregator import Aggregator, Committee, Standard, aggregator, published
+from osteon.learn.studies.aggregator import Aggregator, Standard, aggregator, published
 from osteon.learn.studies.bags import bags_of
 from osteon.learn.studies.crossval import cross_validate_studies
 from osteon.learn.studies.pooling import POOLINGS, GatedAttention, ViewMax, ViewMean
@@ -203,12 +203,7 @@ def test_attention_looks_where_the_finding_is() -> None:
     shows = features.values[rows, 0, 0] > 3
     fair = 1 / bags.sizes[several][study.numpy()]
     assert (weights.detach().numpy() - fair)[shows].mean() > 0.2
-    shown = features.of(rows, np.zeros(len(rows), np.intp))
-    assert aggregator(6, "max").attention(shown, study) is None
-    pair = Committee([last.aggregator, aggregator(6, "attention", seed=1)]).eval()
-    ours, other = (member.attention(shown, study) for member in pair.members)
-    torch.testing.assert_close(pair.attention(shown, study), (ours + other) / 2)
-    assert Committee([aggregator(6, "max")]).attention(shown, study) is None
+    assert aggregator(6, "max").attention(features.of(rows, np.zeros(len(rows), np.intp)), study) is None
 
 
 def test_same_seed_same_weights_and_torchs_generator_is_left_alone() -> None:
@@ -292,9 +287,8 @@ def judged():
     manifest.loc[manifest["study"].isin(["s001", "s002"]), "fold"] = SEALED
     manifest.loc[manifest["fold"] == SEALED, "target"] = pd.NA
     bags = bags_of(manifest)
-    fresh = lambda member: aggregator(6, "max", width=8, dropout=0.0, seed=member)  # noqa: E731
-    options = replace(QUICK, members=2)
-    return bags, features, fresh, cross_validate_studies(features, bags, fresh, options, seed=0, model="ours")
+    fresh = lambda: aggregator(6, "max", width=8, dropout=0.0)  # noqa: E731
+    return bags, features, fresh, cross_validate_studies(features, bags, fresh, QUICK, seed=0, model="ours")
 
 
 def test_cross_validation_speaks_of_every_study_once_and_the_report_takes_it(judged) -> None:
@@ -310,14 +304,11 @@ def test_cross_validation_speaks_of_every_study_once_and_the_report_takes_it(jud
     assert len(found.epochs) == 3
 
 
-def test_the_final_committee_is_the_one_that_scored_the_sealed_studies(judged) -> None:
+def test_the_final_aggregator_is_the_one_that_scored_the_sealed_studies(judged) -> None:
     bags, features, _, found = judged
     sealed = np.flatnonzero(bags.table["fold"] == SEALED)
     told = found.predictions.set_index("study")["score"].loc[bags.table["study"].iloc[sealed]]
-    np.testing.assert_allclose(study_scores(found.committee, features, bags, sealed), told, rtol=1e-5)
-    one, two = (study_scores(member, features, bags, sealed) for member in found.committee.members)
-    assert not np.allclose(one, two)  # trained apart
-    np.testing.assert_allclose((one + two) / 2, told, rtol=1e-5)
+    np.testing.assert_allclose(study_scores(found.aggregator, features, bags, sealed), told, rtol=1e-5)
 
 
 def test_no_fold_has_seen_its_own_labels(judged) -> None:
@@ -325,7 +316,7 @@ def test_no_fold_has_seen_its_own_labels(judged) -> None:
     bags, features, fresh, found = judged
     mine = (bags.table["fold"] == 1).to_numpy(bool)
     turned = bags.table.assign(target=bags.table["target"].mask(mine, 1 - bags.table["target"]))
-    again = cross_validate_studies(features, type(bags)(turned, bags.rows), fresh, replace(QUICK, members=2), seed=0)
+    again = cross_validate_studies(features, type(bags)(turned, bags.rows), fresh, QUICK, seed=0)
     first, second = (
         run.predictions.set_index("study").loc[bags.table["study"][mine], ["score", "probability"]]
         for run in (found, again)

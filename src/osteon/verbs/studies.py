@@ -29,7 +29,7 @@ def train_studies(
             under the rule of at least one.
         bank: what `features` wrote.
         pooling: of the views, a name of `osteon.learn.studies.pooling.POOLINGS`.
-        seed: of the aggregators, and of the bootstrap.
+        seed: of the aggregator, and of the bootstrap.
         progress: told of thousandths of all trainings.
 
     Raises:
@@ -65,7 +65,7 @@ def train_studies(
         found = cross_validate_studies(
             Features(values),
             bags,
-            lambda member: aggregator(values.shape[2], pooling, seed=seed + member),
+            lambda: aggregator(values.shape[2], pooling, seed=seed),
             USUAL,
             seed=seed,
             model=model,

@@ -8,7 +8,6 @@ applied to every view with shared weights, `over` pools the views, whatever thei
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import Self
 
 import torch
@@ -77,27 +76,6 @@ class Aggregator(nn.Module):
     def attention(self, views: Tensor, study: Tensor) -> Tensor | None:
         """(n,) how much each view counts in its study, 1 together; None where the pooling does not weigh."""
         return self.over.weights(self.described(views), study) if isinstance(self.over, GatedAttention) else None
-
-
-class Committee(nn.Module):
-    """Aggregators that were trained apart, from other weights each; logits are averaged (Hansen and Salamon 1990).
-
-    Attributes:
-        members: the aggregators.
-    """
-
-    def __init__(self, members: Iterable[Aggregator]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, views: Tensor, study: Tensor) -> Tensor:
-        """Logits (k,), the mean of the members'; what goes in and what is raised as of an `Aggregator`."""
-        return torch.stack([member(views, study) for member in self.members]).mean(dim=0)
-
-    def attention(self, views: Tensor, study: Tensor) -> Tensor | None:
-        """(n,) the mean of the members' attention; None where the pooling does not weigh."""
-        known = [w for m in self.members if isinstance(m, Aggregator) and (w := m.attention(views, study)) is not None]
-        return torch.stack(known).mean(dim=0) if known else None
 
 
 class Standard(nn.Module):

@@ -20,7 +20,7 @@ from osteon.learn.heads import FLIPS
 from osteon.learn.objectives import BINARY, Objective
 from osteon.learn.optimisers import AdamW, Optimiser
 from osteon.learn.samplers import Sampler, Shuffled
-from osteon.learn.studies.aggregator import Aggregator, Committee, Standard
+from osteon.learn.studies.aggregator import Aggregator, Standard
 from osteon.learn.studies.bags import Bags, Rows
 from osteon.learn.studies.views import Views
 from osteon.types import Progress, silent
@@ -42,7 +42,6 @@ class StudyOptions:
         averaging: which weights are kept: those in training, or their moving average.
         flips: show each view as it is or mirrored, by chance; scores are always means over both.
         left_out: chance that a step does not show a view, 0 to less than 1; one view of each study is always shown.
-        members: networks of a cross-validation that are trained apart and averaged; `train_aggregator` trains one.
     """
 
     epochs: tuple[int, ...] = (5, 10, 20)
@@ -53,18 +52,17 @@ class StudyOptions:
     averaging: Averaging = field(default_factory=lambda: Averaging(0.98))
     flips: bool = True
     left_out: float = 0.0
-    members: int = 1
 
     def __post_init__(self) -> None:
         if not self.epochs or list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] < 1:
             raise ValueError(f"epochs are numbers from 1 on, each larger than the one before, not {self.epochs}")
-        if self.batch < 1 or self.members < 1:
-            raise ValueError(f"studies per step and members are 1 or more, not {self.batch} and {self.members}")
+        if self.batch < 1:
+            raise ValueError(f"a step shows one study at least, not {self.batch}")
         if not 0 <= self.left_out < 1:
             raise ValueError(f"the chance that a view is left out is 0 to less than 1, not {self.left_out}")
 
 
-USUAL = StudyOptions(left_out=0.8, members=3)
+USUAL = StudyOptions(left_out=0.8)
 """What `osteon train --studies` takes, and what is measured in docs/results/study-level.md."""
 
 
@@ -155,7 +153,7 @@ def train_aggregator(
 
 
 def study_scores(
-    aggregator: Aggregator | Committee, views: Views, bags: Bags, studies: Rows, *, flips: Sequence[int] = range(FLIPS)
+    aggregator: Aggregator, views: Views, bags: Bags, studies: Rows, *, flips: Sequence[int] = range(FLIPS)
 ) -> NDArray[np.float64]:
     """Logits (m,) of studies (m,), numbers of bags: the mean over the flips, in evaluation mode."""
     was_training = aggregator.training
