@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     first = TUNING if given.tuning else 1
+    plan = {"patients": PATIENTS, "side": SIDE, "planted": asdict(PLANTED), "neutral": asdict(NEUTRAL)}
     rows = []
     for seed in range(first, first + given.seeds):
         for planted in (SHORTCUTS[seed % len(SHORTCUTS)], ""):
@@ -112,11 +113,10 @@ def main() -> None:
             )
             told = rows[-1]["carried"] or {}
             print(name, "pass" if rows[-1]["passed"] else "fail", told.get("value"), told.get("low"), flush=True)
+        write(given.json, "audit_gate", {"plan": plan, "cohorts": rows})  # what is done is there, however it ends
     for what, wanted in (("planted", True), ("neutral", False)):
         kind = [row for row in rows if bool(row["planted"]) == wanted]
         print(f"{what}: {sum(row['right'] for row in kind)} of {len(kind)} decided rightly")
-    plan = {"patients": PATIENTS, "side": SIDE, "planted": asdict(PLANTED), "neutral": asdict(NEUTRAL)}
-    write(given.json, "audit_gate", {"plan": plan, "cohorts": rows})
 
 
 if __name__ == "__main__":

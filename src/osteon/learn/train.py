@@ -193,6 +193,7 @@ def fit(
         accelerator.wait_for_everyone()
     progress(steps, steps)
     network.load_state_dict(run.best_weights)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as it came, for whoever saves it
     network.eval()
     return Fitted(network, tuple(run.epochs), run.best, options.scoring)
 
