@@ -65,9 +65,10 @@ def passes(checks: Mapping[str, Check], rule: Rule = RULE) -> dict[str, Verdict]
 def _against(check: Check, rule: Rule) -> list[str]:
     if check.images == check.without:
         return [f"not available: {check.missing}"]
+    measured = check.images - check.without
+    if measured < rule.images:  # too few to say which of the conditions it would not meet
+        return [f"measured on {measured} image{'s' * (measured > 1)}, fewer than {rule.images}"]
     against = []
-    if check.images - check.without < rule.images:
-        against.append(f"measured on {check.images - check.without} images, fewer than {rule.images}")
     if check.without > rule.without * check.images:
         against.append(f"no map on {check.without} of {check.images} images ({check.missing})")
     if not check.likeness.high < rule.likeness:  # NaN compares as false, so it does not pass
