@@ -127,8 +127,8 @@ def page(content: Mapping[str, Any]) -> str:
         "## Does a map point at the fracture?",
         pointing(figures),
         "A gain is against the floor with the higher mean on the same images. Coarse maps lose in energy without\n"
-        "being wrong. The [detector](fracatlas.md) that comes with osteon was taught with boxes and is another model: its\n"
-        "own map points, and the page of its figures says how often.",
+        "being wrong. The [detector](fracatlas.md) that comes with osteon was taught with boxes and is another\n"
+        "model: its own map points, and the page of its figures says how often.",
         "## Does it depend on what was learnt?",
         "Likeness is the rank correlation of magnitudes with the map of the network whose weights are shuffled. To\n"
         "pass, the upper end of its interval lies below 0.5, and the lower ends of both gains above 0.",
