@@ -2,7 +2,7 @@
 
     nice -n 5 python benchmarks/audit_gate.py FOLDER [--seeds 20] [--tuning] [--json FILE]
 
-Phantom cohorts of 80 wrists (one PA image of 256 px each, half of them fractured), through the whole path: ingest,
+Phantom cohorts of 240 wrists (one PA image of 256 px each, half of them fractured), through the whole path: ingest,
 prepare, split, features of the frozen trunk, out-of-fold scores, audit. A neutral cohort has metal, a cast and a letter
 in three of ten images of either class; a planted one has one of them, in turn, in nine of ten fractured images and in
 one of ten others. What is done is kept in FOLDER: a killed run goes on. `--tuning` makes the cohorts on which the
@@ -31,7 +31,7 @@ from osteon.verbs.folders import MANIFEST, PREDICTIONS
 SHORTCUTS = ("hardware", "cast", "marker")
 PLANTED = Chance(fractured=0.9, intact=0.1)
 NEUTRAL = even(0.3)
-PATIENTS, SIDE = 80, 256
+PATIENTS, SIDE = 240, 256
 PENALTY = 1e-3
 TUNING = 9000
 """First seed of the cohorts on which the threshold was chosen; those reported begin at 1."""

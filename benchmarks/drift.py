@@ -59,12 +59,10 @@ COPIES: Mapping[str, Callable[[Pixels], Pixels]] = {
 def alone(reference: Sample, new: Sample) -> int:
     """Columns that differ by a test of images, after Bonferroni: the alternative."""
     p = []
-    tagged, measured, scored = (
-        (tags_of(reference.tags), tags_of(new.tags)),
-        (reference.statistics, new.statistics),
-        (pd.DataFrame({"score": reference.scores}), pd.DataFrame({"score": new.scores})),
-    )
-    for theirs, mine in (tagged, measured, *([scored] if new.scores is not None else [])):
+    tables_of_both = [(tags_of(reference.tags), tags_of(new.tags)), (reference.statistics, new.statistics)]
+    if reference.scores is not None and new.scores is not None:
+        tables_of_both.append((pd.DataFrame({"score": reference.scores}), pd.DataFrame({"score": new.scores})))
+    for theirs, mine in tables_of_both:
         for name in theirs:
             a, b = (side[name].dropna() for side in (theirs, mine))
             levels = pd.concat([a, b]).nunique()
