@@ -14,7 +14,9 @@ from osteon.drawing import GREY_BLUE, INK, LINE, ORANGE, QUIET, drawing
 MOST_ROWS = 24
 """Rows of stability indices that are drawn, the surest drift first; the table has all."""
 
-CUTS = ((0.10, "moderate"), (0.25, "large"))
+CUTS = ((0.10, "moderate ", "right"), (0.25, " large", "left"))
+"""Index, its word, and to which side of its line the word ends or begins, so that the two do not touch."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -38,9 +40,9 @@ def effects(told: Mapping[str, Any]) -> str:
             )
             panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             panels[0].set_xlabel("population stability index, 95 % interval; grey: reach of chance")
-            for cut, word in CUTS:
+            for cut, word, side in CUTS:
                 panels[0].axvline(cut, color=QUIET, lw=0.8, ls=":")
-                panels[0].text(cut, -0.75, word, fontsize=7, color=QUIET, ha="center")
+                panels[0].text(cut, -0.75, word, fontsize=7, color=QUIET, ha=side)
         if ranked:
             _panel(panels[-1], ranked, 0.5)
             panels[-1].set(xlim=(0.4, 1.02), xlabel="AUROC of telling new from reference, 95 % interval")
