@@ -153,7 +153,7 @@ def fit(
     moving = Moving(network, judged, optimizer)
     run = resume(folder / CHECKPOINT, configuration, moving)
     steps = options.epochs * len(training)
-    # On processors, two teams of threads would slow each other: a step takes 1.2 times as long (benchmarks/train.py).
+    # On processors, a thread beside the network slows it: a step takes 1.1 to 1.2 times as long.
     ahead = device.type != "cpu"
     log = StepLog(folder / LOG, len(run.epochs) * len(training))
 
