@@ -73,6 +73,13 @@ def test_a_map_of_the_image_alone_does_not_pass() -> None:
     assert "points no better" in reasons[1] and "no faster" in reasons[2]
 
 
+@pytest.mark.parametrize(("images", "said"), [(1, "1 image"), (29, "29 images")])
+def test_on_too_few_images_that_is_the_whole_reason(images: int, said: str) -> None:
+    unknown = Estimate(float("nan"), note="nothing")
+    check = checks.Check("m", images, 0, "", *[unknown] * 7)
+    assert passes({"m": check})["m"].reasons == (f"measured on {said}, fewer than 30",)
+
+
 def test_energy_is_the_share_of_what_speaks_for_it_inside() -> None:
     case = Case("a", "a", np.zeros((10, 10), np.uint8), np.array([[2.0, 3.0, 4.0, 2.0], [4.0, 3.0, 4.0, 2.0]]))
     assert case.inside.sum() == 12  # two overlapping boxes of 8 pixels, counted once
