@@ -105,7 +105,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     first = TUNING if given.tuning else FIRST
-    plan = {"patients": PATIENTS, "side": SIDE, "hairlines": HAIRLINES, "planted": asdict(PLANTED), "neutral": asdict(NEUTRAL)}
+    plan = {
+        "patients": PATIENTS,
+        "side": SIDE,
+        "hairlines": HAIRLINES,
+        "planted": asdict(PLANTED),
+        "neutral": asdict(NEUTRAL),
+    }
     rows = []
     for seed in range(first, first + given.seeds):
         for planted in (SHORTCUTS[seed % len(SHORTCUTS)], ""):
