@@ -7,9 +7,9 @@ cross-validated on the same folds. 31 % of the studies are fractured, and a tent
 shows in all, half or a third of the views of 81, 14 and 4 of 99 fractured studies, as a radiologist read them (de Cid
 2021, section 6.3). Models learn from the labels, and cut-offs are chosen on them; the truth is what they are judged by.
 
-What is done already is not done again, so a run that was cut off goes on. Choices (dose, size,
-epochs, share of views left out) were made on another seed, 100. Bootstrap samples draw whole patients, and all models
-share them.
+What is done already is not done again, so a run that was cut off goes on. Choices (dose, size, epochs, share of views
+left out, sharpness to choose from) were made on other seeds, 100 to 103. Bootstrap samples draw whole patients, and all
+models share them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from osteon.learn.crossval import cross_validate
 from osteon.learn.studies.aggregator import Aggregator, aggregator
 from osteon.learn.studies.bags import Bags, bags_of
 from osteon.learn.studies.crossval import cross_validate_studies
+from osteon.learn.studies.lse import cross_validate_lse
 from osteon.learn.studies.training import USUAL, StudyOptions
 from osteon.learn.studies.views import Features
 from osteon.phantom.plan import AS_READ, Plan
@@ -53,7 +54,8 @@ QUANTA = 2e4
 
 FIRST = "rule: at_least_one"
 JOINT = "joint"
-"""At least one and all learnt models together: log odds in equal parts for the rule and for the learnt ones' mean."""
+"""At least one and all networks together: log odds in equal parts for the rule and for the networks' mean."""
+LSE = "lse"
 
 
 def plan_of(patients: int, quanta: float) -> Plan:
@@ -73,18 +75,18 @@ def plan_of(patients: int, quanta: float) -> Plan:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model that learns from labels of studies: what makes it for so many features, and how it is trained."""
+class Network:
+    """A network that learns from labels of studies: what makes it for so many features, and how it is trained."""
 
     title: str
     fresh: Callable[[int], Aggregator]
     options: StudyOptions = USUAL
 
 
-MODELS = {
-    "max": Model("MVCNN: maximum over views", lambda f: aggregator(f, "max")),
-    "mean": Model("mean over views", lambda f: aggregator(f, "mean")),
-    "attention": Model("gated attention over views", lambda f: aggregator(f, "attention")),
+NETWORKS = {
+    "max": Network("MVCNN: maximum over views", lambda f: aggregator(f, "max")),
+    "mean": Network("mean over views", lambda f: aggregator(f, "mean")),
+    "attention": Network("gated attention over views", lambda f: aggregator(f, "attention")),
 }
 
 
@@ -121,13 +123,14 @@ def answers(folder: Path, manifest: pd.DataFrame, bags: Bags) -> dict[str, pd.Da
         return tables.read(path, tables.PREDICTIONS)
 
     found["single"] = told("single", lambda: cross_validate(values, manifest, model="single").predictions)
-    for name, model in MODELS.items():
+    for name, model in NETWORKS.items():
 
-        def make(model: Model = model, name: str = name) -> pd.DataFrame:
+        def make(model: Network = model, name: str = name) -> pd.DataFrame:
             fresh = lambda: model.fresh(values.shape[2])  # noqa: E731
             return cross_validate_studies(views, bags, fresh, model.options, seed=0, model=name).predictions
 
         found[name] = told(name, make)
+    found[LSE] = told(LSE, lambda: cross_validate_lse(values, manifest, bags, model=LSE).predictions)
     return found
 
 
@@ -153,10 +156,10 @@ def judged(manifest: pd.DataFrame, found: dict[str, pd.DataFrame], resamples: in
     for name, rule in STUDY_RULES.items():
         cases = by_rule(images, studies, rule)
         score[f"rule: {name}"], probability[f"rule: {name}"] = cases.scores["single"], cases.probabilities["single"]
-    for name in MODELS:
+    for name in (*NETWORKS, LSE):
         table = found[name].set_index("study").loc[order]
         score[name], probability[name] = table["score"].to_numpy(float), table["probability"].to_numpy(float)
-    learnt = np.mean([log_odds(probability[name]) for name in MODELS], axis=0)
+    learnt = np.mean([log_odds(probability[name]) for name in NETWORKS], axis=0)
     score[JOINT] = (log_odds(probability[FIRST]) + learnt) / 2
     probability[JOINT] = expit(score[JOINT])
     truth = manifest.groupby("study")["fractured"].max().loc[order].to_numpy(bool)
@@ -211,10 +214,11 @@ def single(manifest: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
 
 def title_of(name: str) -> str:
     """As readers see it."""
-    if name == JOINT:
-        return "at least one with all learnt"
+    names = {JOINT: "at least one with all networks", LSE: "log-mean-exp over views"}
+    if name in names:
+        return names[name]
     rule = name.removeprefix("rule: ")
-    return STUDY_RULES[rule].title if rule != name else MODELS[name].title
+    return STUDY_RULES[rule].title if rule != name else NETWORKS[name].title
 
 
 def figure(rows: dict[str, dict[str, Any]]) -> str:
@@ -269,7 +273,7 @@ def main() -> None:
     if given.figure:
         given.figure.write_text(figure(rows) + "\n", encoding="utf-8")
     about = {"images": len(manifest), "studies": len(bags), "single": single(manifest, found["single"])}
-    chosen = {name: repr(model.options) for name, model in MODELS.items()}
+    chosen = {name: repr(model.options) for name, model in NETWORKS.items()}
     about |= {"seed": given.seed, "quanta_per_mm2": given.quanta}
     write(given.json, "study_level", plain({**about, "options": chosen, "rows": rows}))
 

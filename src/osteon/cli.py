@@ -248,7 +248,10 @@ def train(
         float, typer.Option(min=0, help="Detector: begin no training after so many; call again to go on.")
     ] = 0,
     studies: Annotated[
-        str, typer.Option(help="`max`, `mean` or `attention` over views: learn from labels of studies; no bundle yet.")
+        str,
+        typer.Option(
+            help="`lse`, `max`, `mean` or `attention` over views: learn from labels of studies; no bundle yet."
+        ),
     ] = "",
     seed: Seed = 0,
     workers: Workers = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osteon import runs, tables
 from osteon.errors import unknown_name
@@ -11,11 +11,16 @@ from osteon.types import Progress, silent
 from osteon.verbs.folders import PREDICTIONS, Done, argument, manifest_of, pictures
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from osteon.learn.studies.bags import Bags
     from osteon.types import Estimate
 
 SINGLE = "single images"
+LSE = "lse"
+"""Pooling of single views' answers, not of their features: `osteon.learn.studies.lse`."""
 
 
 def train_studies(
@@ -28,7 +33,7 @@ def train_studies(
         out: folder for `predictions.parquet`: one row per study and model, the floors being those of single images
             under the rule of at least one.
         bank: what `features` wrote.
-        pooling: of the views, a name of `osteon.learn.studies.pooling.POOLINGS`.
+        pooling: of the views: `lse`, or a name of `osteon.learn.studies.pooling.POOLINGS`.
         seed: of the aggregator, and of the bootstrap.
         progress: told of thousandths of all trainings.
 
@@ -41,15 +46,11 @@ def train_studies(
     from osteon.evaluate.report import evaluate, is_phantom
     from osteon.learn.bank import FeatureBank
     from osteon.learn.crossval import cross_validate
-    from osteon.learn.studies.aggregator import aggregator
     from osteon.learn.studies.bags import bags_of
-    from osteon.learn.studies.crossval import cross_validate_studies
     from osteon.learn.studies.pooling import POOLINGS
-    from osteon.learn.studies.training import USUAL
-    from osteon.learn.studies.views import Features
 
-    if pooling not in POOLINGS:
-        raise unknown_name("pooling of views", pooling, POOLINGS)
+    if pooling not in (known := [LSE, *POOLINGS]):
+        raise unknown_name("pooling of views", pooling, known)
     manifest = manifest_of(split, "split", needs=["prepared", "group", "fold"])
     shown = pictures(
         Path(argument(bank, "prepared", "features")),
@@ -62,27 +63,43 @@ def train_studies(
         values = features.array(list(manifest["image"]))
         features.check_fresh(shown)
         model = f"{features.trunk.name}, frozen, + {pooling} over views"
-        found = cross_validate_studies(
-            Features(values),
-            bags,
-            lambda: aggregator(values.shape[2], pooling, seed=seed),
-            USUAL,
-            seed=seed,
-            model=model,
-            progress=progress,
-        )
+        predictions, chosen = _learnt(values, manifest, bags, pooling, model, seed, progress)
         single = cross_validate(values, manifest, model=SINGLE, images=shown).predictions
-        judged = single[single["study"].isin(found.predictions["study"])]
+        judged = single[single["study"].isin(predictions["study"])]
         beside = _of_studies(judged[judged["model"].str.startswith(tables.FLOOR)])
-        table = pd.concat([found.predictions, beside], ignore_index=True)
+        table = pd.concat([predictions, beside], ignore_index=True)
         simulated = is_phantom(manifest)
         report = evaluate(table, seed=seed, phantom=simulated)
-        rules = _over_rules(found.predictions, judged[judged["model"] == SINGLE], seed)
+        rules = _over_rules(predictions, judged[judged["model"] == SINGLE], seed)
         tables.write(out / PREDICTIONS, table, tables.PREDICTIONS)
         result |= {"model": model, "auroc": report["validation"]["discrimination"]["auroc"], "phantom": simulated}
-        result |= {"studies": len(bags), "epochs": list(found.epochs), "over": {n: vars(e) for n, e in rules.items()}}
+        result |= {"studies": len(bags), **chosen, "over": {n: vars(e) for n, e in rules.items()}}
     told = "; ".join(f"over {name} {gain}" for name, gain in rules.items())
     return Done(f"{report['sentence']} AUROC over rules on single images: {told}.", result)
+
+
+def _learnt(
+    values: NDArray[np.float32],
+    manifest: pd.DataFrame,
+    bags: Bags,
+    pooling: str,
+    model: str,
+    seed: int,
+    progress: Progress,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Predictions of studies, and what the folds chose."""
+    from osteon.learn.studies.aggregator import aggregator
+    from osteon.learn.studies.crossval import cross_validate_studies
+    from osteon.learn.studies.lse import cross_validate_lse
+    from osteon.learn.studies.training import USUAL
+    from osteon.learn.studies.views import Features
+
+    if pooling == LSE:
+        smooth = cross_validate_lse(values, manifest, bags, model=model)
+        return smooth.predictions, {"sharpness": [str(each) for each in smooth.sharpnesses]}
+    fresh = lambda: aggregator(values.shape[2], pooling, seed=seed)  # noqa: E731
+    found = cross_validate_studies(Features(values), bags, fresh, USUAL, seed=seed, model=model, progress=progress)
+    return found.predictions, {"epochs": list(found.epochs)}
 
 
 def _of_studies(images: pd.DataFrame) -> pd.DataFrame:
