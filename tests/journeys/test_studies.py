@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 Osteon = Callable[..., tuple[int, str, str]]
 
 
-def test_a_model_of_studies_is_trained_and_judged(path: Path, osteon: Osteon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooling", ["max", "lse"])
+def test_a_model_of_studies_is_trained_and_judged(path: Path, osteon: Osteon, tmp_path: Path, pooling: str) -> None:
     model = tmp_path / "model"
     code, said, err = osteon(
-        "train", path / "split", "--features", path / "features", "--studies", "max", "--out", model
+        "train", path / "split", "--features", path / "features", "--studies", pooling, "--out", model
     )
     assert code == 0, err
     assert "over at least one" in said
@@ -33,7 +35,7 @@ def test_a_model_of_studies_is_trained_and_judged(path: Path, osteon: Osteon, tm
     assert code == 0, err
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["phantom"]
-    assert report["model"].endswith("+ max over views")
+    assert report["model"].endswith(f"+ {pooling} over views")
     assert report["validation"]["cases"]["images"] == split.loc[split["fold"] >= 0, "study"].nunique()
 
 
