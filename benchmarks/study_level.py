@@ -55,7 +55,7 @@ QUANTA = 2e4
 FIRST = "rule: at_least_one"
 JOINT = "joint"
 """At least one and all networks together: log odds in equal parts for the rule and for the networks' mean."""
-LSE = "lse"
+LSE, SHARPNESS = "lse", "sharpness.json"
 
 
 def plan_of(patients: int, quanta: float) -> Plan:
@@ -130,7 +130,13 @@ def answers(folder: Path, manifest: pd.DataFrame, bags: Bags) -> dict[str, pd.Da
             return cross_validate_studies(views, bags, fresh, model.options, seed=0, model=name).predictions
 
         found[name] = told(name, make)
-    found[LSE] = told(LSE, lambda: cross_validate_lse(values, manifest, bags, model=LSE).predictions)
+
+    def smooth() -> pd.DataFrame:
+        done = cross_validate_lse(values, manifest, bags, model=LSE)
+        files.write_json(kept / SHARPNESS, {"folds": [str(each) for each in done.sharpnesses]})
+        return done.predictions
+
+    found[LSE] = told(LSE, smooth)
     return found
 
 
@@ -275,6 +281,7 @@ def main() -> None:
     about = {"images": len(manifest), "studies": len(bags), "single": single(manifest, found["single"])}
     chosen = {name: repr(model.options) for name, model in NETWORKS.items()}
     about |= {"seed": given.seed, "quanta_per_mm2": given.quanta}
+    about |= {"sharpness": files.read_json(given.folder / "answers" / SHARPNESS)["folds"]}
     write(given.json, "study_level", plain({**about, "options": chosen, "rows": rows}))
 
 
