@@ -79,7 +79,7 @@ def captum_occlusion(network: Classifier, grey: torch.Tensor) -> torch.Tensor:
         sliding_window_shapes=(1, side, side),
         strides=(1, side // 2, side // 2),
         baselines=float(grey.mean()),
-        perturbations_per_eval=AT_ONCE,
+        perturbations_per_eval=AT_ONCE // SIDE**2,
     )
 
 
@@ -138,10 +138,11 @@ def networks_of(run: Path, manifest: pd.DataFrame) -> dict[int, Classifier]:
     chosen = nested(layout, scores).chosen
     trunk = bank.open_trunk()
     left_out = {fold: layout.left_out.index((fold,)) for fold in layout.folds}
-    return {
+    found = {
         fold: Classifier.from_linear(trunk, weights[c, left_out[fold]], float(biases[c, left_out[fold]])).eval()
         for fold, c in zip(layout.folds, chosen, strict=True)
     }
+    return {fold: network.to(memory_format=torch.channels_last) for fold, network in found.items()}
 
 
 def drawn_on(run: Path, csv: Path | None) -> pd.DataFrame:
