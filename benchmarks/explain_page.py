@@ -23,7 +23,7 @@ the first of them alone. What is asked, and why so, stands on the page of the
 **Commands**, with OUT from [`fracatlas.sh`](fracatlas.sh) and DATA the folder of the data set:
 
 ```text
-python benchmarks/explain.py --run OUT --boxes DATA/boxes.csv --images 60 --costly 1 --rounds 3 \\
+python benchmarks/explain.py --run OUT --boxes DATA/boxes.csv --images 60 --costly 30 --rounds 3 \\
     --json docs/results/benchmarks/explain.json
 python benchmarks/explain_page.py docs/results/benchmarks/explain.json docs/results/explanations.md
 ```
