@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from osteon import tables
 from osteon.dataset.splits import SEALED
-from osteon.errors import Mismatch
+from osteon.errors import Mismatch, TooFewCases
 from osteon.evaluate.metrics import auroc
 from osteon.evaluate.study_rules import at_least_one, mean
 from osteon.learn.crossval import cross_validate
@@ -98,7 +98,22 @@ def test_the_labels_say_where_between_the_rules(shown: float, sharp: float) -> N
     assert (np.inf if sharp == 0 else 0.0) not in found.sharpnesses
 
 
-def test_features_of_other_images_are_refused(judged) -> None:
+def test_features_and_studies_of_other_images_are_refused(judged) -> None:
     manifest, bags, features, _ = judged
-    with pytest.raises(Mismatch, match="do not fit a manifest"):
+    with pytest.raises(Mismatch, match=r"features of shape .* do not fit a manifest"):
         cross_validate_lse(features[1:], manifest, bags)
+    with pytest.raises(Mismatch, match=f"studies of {len(manifest)} images do not fit"):
+        cross_validate_lse(features[1:], manifest[1:], bags)
+
+
+def test_a_study_with_an_unlabelled_image_is_not_learnt_from_and_one_class_is_refused() -> None:
+    manifest, features = some_studies(60)
+    lost = manifest["study"].iloc[0]
+    found = cross_validate_lse(features.values, manifest, bags_of(manifest)).predictions
+    half = manifest.copy()
+    half.loc[0, "target"] = pd.NA
+    without = cross_validate_lse(features.values, half, bags_of(half)).predictions
+    assert set(found["study"]) - set(without["study"]) == {lost}
+    sick = manifest.assign(target=1)
+    with pytest.raises(TooFewCases, match="of one class"):
+        cross_validate_lse(features.values, sick, bags_of(sick))

@@ -107,7 +107,7 @@ def cross_validate_lse(
         sharpnesses: to choose from; one alone makes it that rule.
 
     Raises:
-        Mismatch: if features and manifest differ in length.
+        Mismatch: if features, studies and manifest differ in their number of images.
         TooFewCases: for fewer than three folds, or a training part of one class.
         Leak, BadTable: if the folds are no split by group.
         Diverged: if the features hold values that are no numbers.
@@ -116,6 +116,11 @@ def cross_validate_lse(
         raise Mismatch(
             f"features of shape {features.shape} do not fit a manifest of {len(manifest)} rows",
             remedy="compute the features of this manifest: osteon features",
+        )
+    if bags.sizes.sum() != len(manifest):
+        raise Mismatch(
+            f"studies of {bags.sizes.sum()} images do not fit a manifest of {len(manifest)} rows",
+            remedy="make the studies of this manifest: bags_of",
         )
     study = _numbers(bags, len(manifest))
     views = lay_out(manifest.assign(target=bags.table["target"].iloc[study].array))
