@@ -122,7 +122,8 @@ def answers(folder: Path, manifest: pd.DataFrame, bags: Bags) -> dict[str, pd.Da
             said(f"{name}: done")
         return tables.read(path, tables.PREDICTIONS)
 
-    found["single"] = told("single", lambda: cross_validate(values, manifest, model="single").predictions)
+    told_of = manifest.drop(columns=["fractured", "shows"])  # floors take every column for a tag
+    found["single"] = told("single", lambda: cross_validate(values, told_of, model="single").predictions)
     for name, model in NETWORKS.items():
 
         def make(model: Network = model, name: str = name) -> pd.DataFrame:
@@ -155,10 +156,14 @@ class Judged:
 
 def judged(manifest: pd.DataFrame, found: dict[str, pd.DataFrame], resamples: int) -> Judged:
     """All models on the same studies, in the same order."""
-    images = collect(found["single"], "validation", ["single"])
+    floors = [name for name in found["single"]["model"].unique() if name.startswith(tables.FLOOR)]
+    images = collect(found["single"], "validation", ["single", *floors])
     studies = studies_of(images)
     order = pd.Index(studies.names)
     score, probability = {}, {}
+    for name in floors:
+        cases = by_rule(images, studies, STUDY_RULES["at_least_one"])
+        score[name], probability[name] = cases.scores[name], cases.probabilities[name]
     for name, rule in STUDY_RULES.items():
         cases = by_rule(images, studies, rule)
         score[f"rule: {name}"], probability[f"rule: {name}"] = cases.scores["single"], cases.probabilities["single"]
@@ -221,8 +226,8 @@ def single(manifest: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
 def title_of(name: str) -> str:
     """As readers see it."""
     names = {JOINT: "at least one with all networks", LSE: "log-mean-exp over views"}
-    if name in names:
-        return names[name]
+    if name in names or name.startswith(tables.FLOOR):
+        return names.get(name, name)
     rule = name.removeprefix("rule: ")
     return STUDY_RULES[rule].title if rule != name else NETWORKS[name].title
 
@@ -277,7 +282,8 @@ def main() -> None:
     for row in rows.values():
         del row["samples"]
     if given.figure:
-        given.figure.write_text(figure(rows) + "\n", encoding="utf-8")
+        shown = {name: row for name, row in rows.items() if not name.startswith(tables.FLOOR)}
+        given.figure.write_text(figure(shown) + "\n", encoding="utf-8")
     about = {"images": len(manifest), "studies": len(bags), "single": single(manifest, found["single"])}
     chosen = {name: repr(model.options) for name, model in NETWORKS.items()}
     about |= {"seed": given.seed, "quanta_per_mm2": given.quanta}
